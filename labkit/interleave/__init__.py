@@ -14,6 +14,7 @@ from labkit.interleave.modes import (
     mode,
 )
 from labkit.interleave.parsing import parse
+from labkit.interleave.weave import PlacedToken, content_of, deinterleave, interleave, place
 
 __all__ = [
     "BALANCE",
@@ -24,8 +25,13 @@ __all__ = [
     "Content",
     "InterleaveMode",
     "Passes",
+    "PlacedToken",
     "ScheduleError",
     "Slot",
+    "content_of",
+    "deinterleave",
+    "interleave",
     "mode",
     "parse",
+    "place",
 ]
