@@ -144,8 +144,8 @@ class Chat:
         strange = [token for token in ids if not self.vocabulary.is_text(token)]
         if strange:
             raise ChatError(
-                f"message {number} spells out {self.tokenizer.convert_ids_to_tokens(strange[0])}. Text must not "
-                f"hold special or audio tokens; write {AUDIO_TAG} and pass the codes as an audio."
+                f"message {number} spells out {self.tokenizer.convert_ids_to_tokens(strange[0])}. Text must "
+                f"not hold special or audio tokens; write {AUDIO_TAG} and pass the codes as an audio."
             )
         return ids
 
