@@ -1,0 +1,1 @@
+"""What one sees and hears: plotly figures, widgets and players. No model code lives here."""
