@@ -85,6 +85,12 @@ def test_runs_too_short_for_a_chunk_take_balances_content() -> None:
     assert parse([1, 1], content="2 5").content == ((2, 5),)
 
 
+def test_a_named_mode_can_hold_something_else() -> None:
+    changed = parse("vanilla", content="1 4")
+    assert (changed.makers, changed.content, changed.name) == (VANILLA.makers, ((1, 4),), "[8192, 0]")
+    assert parse(BOOST) is BOOST
+
+
 def test_a_pair_without_backbone_tokens_continues_the_run() -> None:
     m = parse([1, 3, 0, 2, 1, 4])
     assert [m.maker(t) for t in range(11)] == [None, 0, 1, 2, 3, 4, None, 0, 1, 2, 3]

@@ -110,13 +110,16 @@ class Interleaved:
     codebooks: int = 1
 
     def emits(self, step: int, text_length: int) -> Iterator[int]:
-        passes, t = -1, 0
-        while passes <= step:
-            passes += self.mode.maker(t) is None
-            content = self.mode.holds(t)
-            if passes == step and content in (Content.TEXT, Content.AUDIO):
-                yield TEXT if content is Content.TEXT else 0
-            t += 1
+        made_by, text = -1, 0
+        for slot in self.mode.slots():
+            made_by += slot.module is None
+            text += slot.content is Content.TEXT
+            if made_by > step:
+                return
+            if made_by == step and slot.content is Content.TEXT and text <= text_length:
+                yield TEXT
+            elif made_by == step and slot.content is Content.AUDIO:
+                yield 0
 
 
 class Delays(NamedTuple):

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import count
 from typing import NamedTuple
 
 Pairs = tuple[tuple[int, int], ...]
@@ -138,7 +139,7 @@ class InterleaveMode:
     @property
     def schedule(self) -> list[int]:
         """The makers as one flat list, the form used on the command line: Boost is ``[1, 10, 4, 10]``."""
-        return [count for pair in self.makers for count in pair]
+        return [tokens for pair in self.makers for tokens in pair]
 
     @property
     def modules_needed(self) -> int:
@@ -171,9 +172,9 @@ class InterleaveMode:
             return Content.BEGIN_OF_AUDIO
         return Content.END_OF_AUDIO if offset == text + audio - 1 else Content.AUDIO
 
-    def slots(self, n: int) -> Iterator[Slot]:
-        """The first ``n`` slots."""
-        return (Slot(t, self.maker(t), self.holds(t)) for t in range(n))
+    def slots(self, n: int | None = None) -> Iterator[Slot]:
+        """The first ``n`` slots, or all of them, without end."""
+        return (Slot(t, self.maker(t), self.holds(t)) for t in (count() if n is None else range(n)))
 
     def passes(self, n: int) -> Passes:
         """Backbone passes and MCTP module steps behind the first ``n`` tokens (paper Table 8)."""
@@ -190,12 +191,13 @@ class InterleaveMode:
         """
         if self.modules_needed > available:
             raise ScheduleError(
-                f"{self.name} {self.schedule} needs {self.modules_needed} MCTP modules, the model has "
+                f"{self} needs {self.modules_needed} MCTP modules, the model has "
                 f"{available}. Use runs of at most {available} MCTP tokens, or a model with a longer chain."
             )
 
     def __str__(self) -> str:
-        return f"{self.name} {self.schedule}"
+        schedule = str(self.schedule)
+        return schedule if self.name == schedule else f"{self.name} {schedule}"
 
 
 BOOST = InterleaveMode("boost", makers=((1, 10), (4, 10)), content=((1, 10), (4, 10)))

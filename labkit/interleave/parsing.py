@@ -32,19 +32,19 @@ def parse(
         ScheduleError: an unknown name, or a list that is empty, odd in length, negative, not whole, or all
             zero.
     """
-    if isinstance(typed, InterleaveMode):
-        return typed
     if isinstance(typed, str) and re.search(r"[^\W\d_]", typed):  # a letter of any script: a name, not a list
-        return mode(typed)
-    makers = _read_pairs(typed)
-    if content is None:
+        typed = mode(typed)
+    if isinstance(typed, InterleaveMode) and content is None:
+        return typed
+    makers = typed.makers if isinstance(typed, InterleaveMode) else _read_pairs(typed)
+    if content is not None:
+        pairs = _read_pairs(content)
+    else:
         known = next((m for m in MODES.values() if m.makers == makers), None)
         if known is not None:
             return known
         pairs = makers if _can_hold_audio(makers) else BALANCE.content
-    else:
-        pairs = _read_pairs(content)
-    return InterleaveMode(name or str([count for pair in makers for count in pair]), makers, pairs)
+    return InterleaveMode(name or str([tokens for pair in makers for tokens in pair]), makers, pairs)
 
 
 def _can_hold_audio(pairs: Pairs) -> bool:
