@@ -284,7 +284,7 @@ def collect(figures_folder: Path) -> list[Finding]:
 def markdown_table(findings: Iterable[Finding], lessons: bool = False) -> str:
     """A table for people, with a column for the lesson where there are several ``lessons``."""
     findings = list(findings)
-    titles = ["claim", "value", "95% interval", "n", "goal", "", "source"]
+    titles = ["claim", "value", "95% interval", "n", "goal", "result", "source"]
     rows = [
         [
             finding.name,

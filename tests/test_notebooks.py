@@ -1,5 +1,6 @@
 """Every lesson runs, within its limits, from a source that is fit to be committed."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,13 @@ def test_the_registry_lists_the_notebooks_that_are_there(registry):
 def test_figures_on_file_belong_to_lessons():
     recorded = {path.parent.name for path in (REPOSITORY / "figures").glob(f"*/{FINDINGS_FILE}")}
     assert recorded <= {path.stem for path in LESSONS}
+
+
+def test_the_readme_leads_to_every_lesson():
+    linked = re.findall(
+        r"\]\(notebooks/([^)]+)\.ipynb\)", (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    )
+    assert sorted(linked) == [path.stem for path in LESSONS]
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
