@@ -1,12 +1,14 @@
 """A figure is written as picture, page and numbers, and without a Chromium the other two remain."""
 
 import asyncio
+import io
 import json
 import math
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from PIL import Image
 
 from labkit import figures
 from labkit.figures import NO_CHROMIUM, NoChromiumError, find_chromium, picture, save_figure
@@ -56,6 +58,13 @@ def test_a_picture_can_be_drawn_where_a_loop_already_runs(figure):
         return picture(figure)
 
     assert asyncio.run(cell()).startswith(PNG)
+
+
+@needs_chromium
+def test_a_picture_stands_on_white_where_the_figure_is_transparent(figure):
+    figure.update_layout(paper_bgcolor="rgba(0,0,0,0)")
+    drawn = Image.open(io.BytesIO(picture(figure)))
+    assert (drawn.mode, drawn.getpixel((0, 0))) == ("RGB", (255, 255, 255))
 
 
 @needs_chromium
