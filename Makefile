@@ -24,7 +24,7 @@ help: ## list these commands
 # Bound to this machine only, which is also what makes it safe to run as root in a container.
 lab: $(READY) ## open JupyterLab on the tour
 	$(BIN)/python -m jupyterlab --ServerApp.ip=localhost --ServerApp.root_dir="$(CURDIR)" \
-		$$([ "$$(id -u)" = 0 ] && echo --allow-root) $(TOUR) $(ARGS)
+		--LabApp.default_url=/lab/tree/$(TOUR) $$([ "$$(id -u)" = 0 ] && echo --allow-root) $(ARGS)
 
 test: export HF_HUB_OFFLINE := 1
 test: export TOKENIZERS_PARALLELISM := false

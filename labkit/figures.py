@@ -16,6 +16,7 @@ import json
 import re
 import threading
 import warnings
+from collections.abc import Coroutine
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,7 @@ class _Browser:
         self._wait(self._kaleido.__aexit__(None, None, None))
         self._loop.call_soon_threadsafe(self._loop.stop)
 
-    def _wait(self, work) -> Any:
+    def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(SECONDS_TO_DRAW)
 
 
