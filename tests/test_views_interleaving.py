@@ -2,6 +2,7 @@
 
 import pytest
 
+from labkit.figures import STATIC_VARIABLE
 from labkit.interleave import BOOST, MODELS, MODES, VANILLA, ScheduleError, interleave
 from labkit.views import schedule_explorer
 from labkit.views.errors import ErrorArea
@@ -65,19 +66,16 @@ def test_a_row_of_unequal_parts_is_refused() -> None:
 
 
 @pytest.fixture
-def explorer(monkeypatch: pytest.MonkeyPatch) -> ScheduleExplorer:
-    shown: list = []
-    monkeypatch.setattr(schedule_explorer, "show", shown.append)
-    explorer = ScheduleExplorer(pack=packed, vocabulary=VOCABULARY)
-    explorer.shown = shown
-    return explorer
+def explorer() -> ScheduleExplorer:
+    return ScheduleExplorer(pack=packed, vocabulary=VOCABULARY)
 
 
 def test_typing_a_schedule_redraws(explorer: ScheduleExplorer) -> None:
     assert "<b>0</b>" in explorer.summary.value
     explorer.schedule.value = "2 6 3 8"
     assert "(2, 6) (3, 8)" in explorer.summary.value
-    assert [figure.layout.title.text for figure in explorer.shown[-2:]] == [
+    figures = [output["data"]["application/vnd.plotly.v1+json"] for output in explorer.figures.outputs]
+    assert [figure["layout"]["title"]["text"] for figure in figures] == [
         "Who makes each slot, and what it holds",
         "A packed training row",
     ]
@@ -118,3 +116,14 @@ def test_faults_of_the_lab_come_with_a_traceback() -> None:
     area.show(ScheduleError("too <long>"))
     assert "too &lt;long&gt;" in area.widget.value
     assert "Traceback" not in area.widget.value
+
+
+def test_an_executed_notebook_shows_the_first_state_as_a_figure(
+    explorer: ScheduleExplorer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: list = []
+    monkeypatch.setattr(schedule_explorer, "show", shown.append)
+    monkeypatch.setenv(STATIC_VARIABLE, "1")
+    explorer._ipython_display_()
+    assert len(shown) == 1
+    assert "interactive" in capsys.readouterr().out

@@ -1,9 +1,11 @@
 """A widget in which one types a schedule and sees what follows from it."""
 
+import json
 import os
 from collections.abc import Callable
 
 import ipywidgets
+import plotly.graph_objects as go
 from IPython.display import display
 
 from labkit.figures import STATIC_VARIABLE
@@ -94,10 +96,8 @@ class ScheduleExplorer:
         if self.pack is not None and self.vocabulary is not None:
             shown = [k for k in (0, 1, mode.modules_needed - 1) if 0 <= k < mode.modules_needed]
             drawn.append(packed_row_figure(*self.pack(mode), self.vocabulary, sorted(set(shown))))
-        self.figures.clear_output(wait=True)
-        with self.figures:
-            for figure in drawn:
-                show(figure)
+        # Not `with self.figures: show(...)`: programs that execute notebooks without keeping widgets break on that.
+        self.figures.outputs = tuple(_output(figure) for figure in drawn)
 
     def _choose(self, button: ipywidgets.Button) -> None:
         self.content.value = ""
@@ -109,6 +109,12 @@ class ScheduleExplorer:
             show(schedule_figure([self.mode], first_chunk=self.first_chunk.value))
         else:
             display(self.widget)
+
+
+def _output(figure: go.Figure) -> dict:
+    """A figure as an entry of an Output widget."""
+    data = {"application/vnd.plotly.v1+json": json.loads(figure.to_json())}
+    return {"output_type": "display_data", "data": data, "metadata": {}}
 
 
 def summary(mode: InterleaveMode, first_chunk: int) -> str:

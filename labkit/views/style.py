@@ -15,19 +15,17 @@ CLEAR = "rgba(0,0,0,0)"
 TEXT_COLOR, AUDIO_COLOR, TAG_COLOR = BLUE, ORANGE, PINK
 
 
-def style(figure: go.Figure, title: str, height: int, width: int = 1000) -> go.Figure:
+def style(figure: go.Figure, title: str, height: int) -> go.Figure:
     """Give a figure the lab's look, in place; returns it.
 
     Args:
         figure: any figure.
         title: one line above it.
-        height: in pixels.
-        width: in pixels.
+        height: in pixels; the width is that of the page.
     """
     figure.update_layout(
         title={"text": title, "font": {"size": 20}, "x": 0, "xref": "paper"},
         height=height,
-        width=width,
         font={"size": 15, "color": GRAY},
         paper_bgcolor=CLEAR,
         plot_bgcolor=CLEAR,
