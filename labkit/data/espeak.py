@@ -16,7 +16,7 @@ import functools
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import espeakng_loader
@@ -38,6 +38,8 @@ _SYNCHRONOUS, _PHONEME_EVENTS, _DONT_EXIT = 2, 0x1, 0x8000
 _UTF8, _SSML, _PHONEME_INPUT = 0x1, 0x10, 0x100
 _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
 _END_OF_LIST, _WORD_EVENT, _PHONEME_EVENT = 0, 1, 7
+
+_SHORTEST = 0.005  # seconds that a phoneme keeps when the next one claims its closure
 
 # Pairs such as "of the" come as one word event; spoken from phonemes they stay two.
 _FUNCTION_WORDS = {
@@ -137,7 +139,7 @@ class Synthesizer:
         volume: int = 60,
     ) -> None:
         self.language = check_language(language)
-        self.voice = _check_voice(voice or VOICES[language])
+        self.voice = check_voice(voice or VOICES[language])
         self.rate = _check_range("rate", rate or DEFAULT_RATE[language], 80, 450)
         self.pitch = _check_range("pitch", pitch, 0, 99)
         self.pitch_range = _check_range("pitch_range", pitch_range, 0, 99)
@@ -163,10 +165,8 @@ class Synthesizer:
         opening = round(lead * SAMPLE_RATE)
         length = opening + round((_last_sound(events) + tail) * SAMPLE_RATE)
         waveform = np.pad(waveform, (opening, max(0, length - opening - len(waveform))))[:length]
-        tones = [_tone(w) for w in spoken]
-        phonemes = _phonemes(
-            events, tones, self.language, lead=opening / SAMPLE_RATE, end=length / SAMPLE_RATE
-        )
+        lead, end = opening / SAMPLE_RATE, length / SAMPLE_RATE
+        phonemes = _phonemes(events, spoken, self.language, lead=lead, end=end)
         return Speech(waveform, SAMPLE_RATE, _words(spoken, phonemes), phonemes)
 
     def _synthesize(self, spoken: Sequence[SpokenWord]) -> tuple[np.ndarray, int, list[_Event]]:
@@ -270,7 +270,7 @@ def _last_sound(events: Sequence[_Event]) -> float:
 
 
 def _phonemes(
-    events: Sequence[_Event], tones: Sequence[int | None], language: str, *, lead: float, end: float
+    events: Sequence[_Event], spoken: Sequence[SpokenWord], language: str, *, lead: float, end: float
 ) -> tuple[Phoneme, ...]:
     """Phonemes from 0 to `end` seconds without gaps.
 
@@ -278,33 +278,30 @@ def _phonemes(
     between the word's event and its first phoneme) belongs to that sound, unless nothing would be left of the
     one before.
     """
-    marks: list[tuple[float, str, int, int]] = [(0.0, SILENCE, 0, -1)]  # start, symbol, stress, word
-    opening: float | None = None
+    marks = [Phoneme(SILENCE, 0.0, 0.0)]
+    closure: float | None = None
     for event in events:
         start = event.start + lead
         if event.mnemonic in ("", "_|"):
-            opening = start if opening is None else opening
+            closure = start if closure is None else closure
             continue
+        word = spoken[event.word]
         try:
-            symbol, stress = normalize(event.mnemonic, language, tones[event.word])
+            symbol, stress = normalize(event.mnemonic, language, _tone(word))
         except ValueError as error:
-            raise SynthesisError(
-                f"{error}; espeak-ng does not know how to say word {event.word + 1}"
-            ) from error
-        if symbol != SILENCE and opening is not None and opening - marks[-1][0] > 0.005:
-            start = opening
-        if opening is not None and marks[-1][1] == SILENCE and symbol != SILENCE:
-            start = max(marks[-1][0], opening)
-        opening = None
-        if symbol == SILENCE == marks[-1][1]:
-            continue
-        marks.append((start, symbol, stress, -1 if symbol == SILENCE else event.word))
-    ends = [mark[0] for mark in marks[1:]] + [end]
-    return tuple(
-        Phoneme(symbol, start, min(stop, end), stress, word)
-        for (start, symbol, stress, word), stop in zip(marks, ends, strict=True)
-        if min(stop, end) > start
-    )
+            raise SynthesisError(f"espeak-ng cannot say {word.reading or word.text!r}: {error}") from error
+        before = marks[-1]
+        if symbol == SILENCE:
+            if before.symbol != SILENCE:
+                marks.append(Phoneme(SILENCE, start, start))
+        else:
+            if closure is not None and (before.symbol == SILENCE or closure - before.start > _SHORTEST):
+                start = closure
+            marks.append(Phoneme(symbol, start, start, stress, event.word))
+        closure = None
+    ends = [mark.start for mark in marks[1:]] + [end]
+    lasting = (replace(mark, end=min(stop, end)) for mark, stop in zip(marks, ends, strict=True))
+    return tuple(phoneme for phoneme in lasting if phoneme.end > phoneme.start)
 
 
 def _words(spoken: Sequence[SpokenWord], phonemes: Sequence[Phoneme]) -> tuple[Word, ...]:
@@ -407,7 +404,8 @@ class _Engine:
 _ENGINE = _Engine()
 
 
-def _check_voice(voice: str) -> str:
+def check_voice(voice: str) -> str:
+    """Returns `voice`; raises ValueError if it has no name or a variant that espeak does not know."""
     name, plus, variant = voice.partition("+")
     if plus and variant not in voice_variants():  # espeak ignores an unknown variant without a word
         raise ValueError(f"espeak-ng has no voice variant {variant!r}: see voice_variants()")

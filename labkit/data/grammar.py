@@ -1,26 +1,29 @@
-"""Sentences from templates: slots, homographs with two readings, combinations held out for validation and test.
+"""The grammars as data, read from ``grammars/en.toml`` and ``grammars/cmn.toml``.
 
-A template is plain text with slots in braces. ``{d}`` is the deciding word, ``{h}`` the homograph, any other name is
-looked up in the language's slots; brackets mark the words of a continuation that belong to one sense only:
-``"the {d} {often} looked at the {h}"`` and ``"in the [river]"``.
+A template is plain text with slots in braces: ``{d}`` is the word that decides, ``{h}`` the homograph it decides, any
+other name one of the grammar's slots. ``"the {d} {often} looked at the {h}"``
 """
 
 from __future__ import annotations
 
+import functools
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from labkit.data.sentences import Homograph, Sentence
+from labkit.data.phonemes import check_language
+from labkit.data.pinyin import Pinyin
 
-Tokenize = Callable[[str], list[tuple[str, str | None]]]
-"""Text to (word, reading) pairs: English words or Mandarin characters."""
+Token = tuple[str, str | None]
+"""A word and its reading: espeak phonemes (None: espeak's dictionary), or pinyin."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One of a homograph's two readings: its name, what espeak is told to say, and English words' ARPAbet."""
+    """One of a homograph's readings: its name, what espeak is told to say, and an English word's ARPAbet."""
 
     name: str
     spoken: str
@@ -29,9 +32,10 @@ class Reading:
 
 @dataclass(frozen=True)
 class Group:
-    """What combines freely: frames that suit either reading, and pairs of deciding words.
+    """What combines freely for one homograph.
 
-    pairs: (word for the first reading, word for the second).
+    frames: templates that suit either reading.
+    pairs: deciding words, (for the first reading, for the second).
     neutral: continuations that tell nothing.  senses: pairs of continuations, one for each reading.
     """
 
@@ -43,7 +47,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Entry:
-    """A homograph with its two readings and the groups of sentences it occurs in."""
+    """A homograph, its two readings and the sentences it occurs in."""
 
     word: str
     readings: tuple[Reading, Reading]
@@ -51,99 +55,99 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A combination of deciding pair and frame, the unit that splits hold out."""
+class Relation:
+    """Facts of one sort, several ways to ask for them and one to answer: ``{x}`` is asked about, ``{y}`` the fact."""
 
-    entry: Entry
-    group: int
-    pair: int
-    frame: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.entry.word}:{self.group}.{self.pair}.{self.frame}"
-
-    @property
-    def split(self) -> str:
-        """Diagonals of the table of pairs and frames, so that every pair and every frame is seen in training."""
-        diagonal = (self.pair + 2 * self.frame + self.group) % 7
-        return {0: "test", 3: "test", 5: "validation"}.get(diagonal, "train")
+    name: str
+    questions: tuple[str, ...]
+    answer: str
+    facts: tuple[tuple[str, str], ...]
 
 
-def cells(entries: Sequence[Entry], split: str) -> list[list[Cell]]:
-    """For each entry, its combinations in that split."""
-    return [
-        [
-            cell
-            for g, group in enumerate(entry.groups)
-            for pair in range(len(group.pairs))
-            for frame in range(len(group.frames))
-            if (cell := Cell(entry, g, pair, frame)).split == split
+@dataclass(frozen=True)
+class Grammar:
+    """Everything that can be said in one language of the toy speech world.
+
+    tokenize: text to words with readings.  paper: the paper's sentence and its minimal pair (Mandarin only).
+    """
+
+    language: str
+    plain: tuple[str, ...]
+    slots: Mapping[str, tuple[str, ...]]
+    homographs: tuple[Entry, ...]
+    relations: tuple[Relation, ...]
+    paper: tuple[str, ...]
+    tokenize: Callable[[str], list[Token]]
+
+    def fill(self, template: str, rng: random.Random) -> str:
+        """The template with every slot but ``{d}`` and ``{h}`` replaced by chance, slots within slots included."""
+        while match := re.search(r"\{(?!d\}|h\})(\w+)\}", template):
+            if match[1] not in self.slots:
+                raise ValueError(
+                    f"the {self.language} grammar has no slot {match[1]!r}, used in {template!r}"
+                )
+            template = template[: match.start()] + rng.choice(self.slots[match[1]]) + template[match.end() :]
+        return template
+
+
+@functools.cache
+def load_grammar(language: str) -> Grammar:
+    """The grammar of "en" or "cmn"."""
+    path = Path(__file__).parent / "grammars" / f"{check_language(language)}.toml"
+    data = tomllib.loads(path.read_text(encoding="utf-8"))
+    tokenize = Pinyin(**data["pinyin"]) if language == "cmn" else _english_tokens
+    homographs = tuple(_entry(entry, data) for entry in data["homograph"])  # may add slots
+    return Grammar(
+        language,
+        tuple(data["plain"]),
+        {name: tuple(choices) for name, choices in data["slots"].items()},
+        homographs,
+        tuple(_relation(relation) for relation in data["relation"]),
+        tuple(data.get("paper", ())),
+        tokenize,
+    )
+
+
+def _english_tokens(text: str) -> list[Token]:
+    return [(word, None) for word in text.split()]
+
+
+def _entry(entry: dict, data: dict) -> Entry:
+    word = entry["word"]
+    readings = [Reading(**reading | {"name": f"{word}/{reading['name']}"}) for reading in entry["readings"]]
+    return Entry(word, (readings[0], readings[1]), tuple(_group(group, data) for group in entry["group"]))
+
+
+def _group(group: dict, data: dict) -> Group:
+    """Frames and neutral continuations are given in full, or by the name of a set that several homographs share."""
+
+    def shared(table: str) -> list[str]:
+        value = group[table]
+        return data[table][value] if isinstance(value, str) else value
+
+    frames = shared("frames")
+    if "subject" in group:  # a slot of this group's own, in frames that several share
+        slot = f"subject_{group['subject'][0]}"
+        data["slots"][slot] = group["subject"]
+        frames = [frame.replace("{subject}", f"{{{slot}}}") for frame in frames]
+    return Group(
+        tuple(frames),
+        tuple((first, second) for first, second in group["pairs"]),
+        tuple(shared("neutral")),
+        tuple((first, second) for first, second in group["senses"]),
+    )
+
+
+def _relation(relation: dict) -> Relation:
+    facts = relation.get("facts")
+    if facts is None:  # sums of two numbers
+        numbers, plus = relation["numbers"], relation["plus"]
+        facts = [
+            (f"{numbers[a]}{plus}{numbers[b]}", numbers[a + b]) for a in range(1, 10) for b in range(1, 10)
         ]
-        for entry in entries
-    ]
-
-
-def sample_pair(
-    cell: Cell,
-    rng: random.Random,
-    *,
-    language: str,
-    slots: Mapping[str, Sequence[str]],
-    tokenize: Tokenize,
-    sense_rate: float,
-) -> tuple[Sentence, Sentence]:
-    """The minimal pair of one combination, first and second reading; with `sense_rate` it goes on in that sense."""
-    group = cell.entry.groups[cell.group]
-    frame = _fill(group.frames[cell.frame], slots, rng)
-    if group.senses and rng.random() < sense_rate:
-        endings = rng.choice(group.senses)
-        endings = tuple(_fill(ending, slots, rng) for ending in endings)
-    else:
-        endings = (_fill(rng.choice(group.neutral), slots, rng),) * 2
-    built = [
-        _build(frame, group.pairs[cell.pair][side], cell.entry, side, endings[side], tokenize)
-        for side in (0, 1)
-    ]
-    pair = []
-    for side, (tokens, index, deciding, sense) in enumerate(built):
-        partner = tuple(word for word, _ in built[1 - side][0])
-        words, readings = zip(*tokens, strict=True)
-        homograph = Homograph(index, cell.entry.readings[side].name, deciding, sense, partner)
-        pair.append(Sentence(language, "homograph", words, readings, cell.split, cell.name, homograph))
-    return pair[0], pair[1]
-
-
-def _build(
-    frame: str, deciding_text: str, entry: Entry, side: int, ending: str, tokenize: Tokenize
-) -> tuple[list[tuple[str, str | None]], int, int, tuple[int, ...]]:
-    tokens: list[tuple[str, str | None]] = []
-    index = deciding = -1
-    sense: list[int] = []
-    for piece in re.split(r"(\{\w+\}|\[[^]]*\])", f"{frame} {ending}"):
-        if piece == "{h}":
-            index = len(tokens)
-            tokens.append((entry.word, entry.readings[side].spoken))
-        elif piece == "{d}":
-            tokens += tokenize(deciding_text)
-            deciding = len(tokens) - 1
-        else:
-            start = len(tokens)
-            tokens += tokenize(piece.strip("[]"))
-            if piece.startswith("["):
-                sense += range(start, len(tokens))
-    if not 0 <= deciding < index:
-        raise ValueError(f"the deciding word must stand before the homograph in frame {frame!r}")
-    return tokens, index, deciding, tuple(sense)
-
-
-def fill(template: str, slots: Mapping[str, Sequence[str]], rng: random.Random) -> str:
-    """The template with every slot but ``{d}`` and ``{h}`` replaced, slots within slots included."""
-    return _fill(template, slots, rng)
-
-
-def _fill(template: str, slots: Mapping[str, Sequence[str]], rng: random.Random) -> str:
-    while match := re.search(r"\{(?!d\}|h\})(\w+)\}", template):
-        choice = rng.choice(slots[match[1]])
-        template = template[: match.start()] + choice + template[match.end() :]
-    return template
+    return Relation(
+        relation["name"],
+        tuple(relation["questions"]),
+        relation["answer"],
+        tuple((subject, fact) for subject, fact in facts),
+    )
