@@ -19,6 +19,7 @@ import functools
 import hashlib
 import json
 import operator
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +30,10 @@ from labkit.data.espeak import SAMPLE_RATE, Phoneme, Word
 from labkit.data.phonemes import check_language
 from labkit.data.plan import CorpusSpec
 from labkit.data.sentences import Homograph, Sentence
-from labkit.data.speaking import speak_parts
+from labkit.data.speaking import replace_bytes, speak_parts
 from labkit.paths import cache_folder
+
+AUDIO, INDEX = "audio.i16", "index.jsonl"
 
 __all__ = ["Corpus", "CorpusSpec", "Utterance", "generate"]
 
@@ -87,9 +90,9 @@ class Corpus(Sequence[Utterance]):
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        lines = (self.folder / "index.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = (self.folder / INDEX).read_text(encoding="utf-8").splitlines()
         self._records = [json.loads(line) for line in lines]
-        audio = self.folder / "audio.i16"
+        audio = self.folder / AUDIO
         self._audio = np.memmap(audio, np.int16, "r") if audio.stat().st_size else np.zeros(0, np.int16)
 
     def __len__(self) -> int:
@@ -155,8 +158,13 @@ def generate(spec: CorpusSpec | None = None, *, workers: int = 2, progress: bool
     """
     spec = spec or CorpusSpec()
     folder = cache_folder("corpus", _key(spec))
-    if not (folder / "index.jsonl").exists():
-        _join(folder, speak_parts(spec, folder, workers=workers, progress=progress))
+    if not (folder / INDEX).exists():
+        parts = speak_parts(spec, folder, workers=workers, progress=progress)
+        try:
+            _join(folder, parts)
+        except FileNotFoundError:
+            if not (folder / INDEX).exists():  # unless another process joined these parts first
+                raise
     return Corpus(folder)
 
 
@@ -193,18 +201,19 @@ def _key(spec: CorpusSpec) -> str:
 
 def _join(folder: Path, parts: int) -> None:
     """All parts into audio.i16 and index.jsonl, whose presence says that the corpus is whole."""
-    offset = 0
-    unfinished = folder / "index.tmp"
-    with (folder / "audio.i16").open("wb") as audio, unfinished.open("w", encoding="utf-8") as index:
+    offset, lines = 0, []
+    unfinished = folder / f"{AUDIO}.{os.getpid()}"
+    with unfinished.open("wb") as audio:
         for part in range(parts):
             audio.write((folder / f"part-{part:05d}.i16").read_bytes())
             for line in (folder / f"part-{part:05d}.jsonl").read_text(encoding="utf-8").splitlines():
                 record = json.loads(line) | {"offset": offset}
                 offset += record["samples"]
-                index.write(json.dumps(record, ensure_ascii=False) + "\n")
-    unfinished.replace(folder / "index.jsonl")
+                lines.append(json.dumps(record, ensure_ascii=False) + "\n")
+    unfinished.replace(folder / AUDIO)
+    replace_bytes(folder / INDEX, "".join(lines).encode())
     for path in folder.glob("part-*"):
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def _sentence(record: dict) -> Sentence:

@@ -37,6 +37,7 @@ DEFAULT_RATE = {"en": 140, "cmn": 160}  # words (Mandarin: syllables, roughly) a
 _SYNCHRONOUS, _PHONEME_EVENTS, _DONT_EXIT = 2, 0x1, 0x8000
 _UTF8, _SSML, _PHONEME_INPUT = 0x1, 0x10, 0x100
 _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
+_NOISE_SEED = 1
 _END_OF_LIST, _WORD_EVENT, _PHONEME_EVENT = 0, 1, 7
 
 _SHORTEST = 0.005  # seconds that a phoneme keeps when the next one claims its closure
@@ -140,7 +141,7 @@ class Synthesizer:
     ) -> None:
         self.language = check_language(language)
         self.voice = check_voice(voice or VOICES[language])
-        self.rate = _check_range("rate", rate or DEFAULT_RATE[language], 80, 450)
+        self.rate = _check_range("rate", DEFAULT_RATE[language] if rate is None else rate, 80, 450)
         self.pitch = _check_range("pitch", pitch, 0, 99)
         self.pitch_range = _check_range("pitch_range", pitch_range, 0, 99)
         self.volume = _check_range("volume", volume, 1, 100)
@@ -150,8 +151,8 @@ class Synthesizer:
     ) -> Speech:
         """Says the words (a string is split at spaces), `lead` and `tail` seconds of silence around them.
 
-        Raises ValueError for empty text, malformed pinyin or negative times; SynthesisError if espeak's words
-        do not match the ones asked for.
+        Raises ValueError for empty text, malformed readings, negative times or absurd rates; SynthesisError if
+        espeak's words do not match the ones asked for.
         """
         words = words.split() if isinstance(words, str) else words
         spoken = [w if isinstance(w, SpokenWord) else SpokenWord(w) for w in words]
@@ -159,6 +160,8 @@ class Synthesizer:
             raise ValueError("nothing to say: every word needs at least one letter or digit")
         if lead < 0 or tail < 0 or any(w.pause < 0 for w in spoken):
             raise ValueError("lead, tail and pauses are seconds of silence and cannot be negative")
+        if not all(0.25 <= w.rate <= 4 for w in spoken):
+            raise ValueError("a word's rate is relative to the voice's and must lie between 0.25 and 4")
         pcm, sample_rate, events = self._synthesize(spoken)
         waveform = np.round(soxr.resample(pcm.astype(np.float32), sample_rate, SAMPLE_RATE, quality="HQ"))
         waveform = (np.clip(waveform, -32768, 32767) / 32768).astype(np.float32)
@@ -229,6 +232,10 @@ def _say(word: SpokenWord, language: str) -> str:
         return pinyin
     reading = word.reading or _FUNCTION_WORDS.get(word.text.lower())
     if reading:
+        if not re.fullmatch(r"[^\s\[\]<>&]+", reading):
+            raise ValueError(
+                f"espeak phonemes come without spaces and brackets, such as l'Ed; got {reading!r}"
+            )
         return f"[[{reading}]]"
     return word.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
@@ -343,9 +350,9 @@ _CALLBACK = ctypes.CFUNCTYPE(
 class _Engine:
     """The process's one espeak-ng, loaded afresh for every utterance.
 
-    espeak-ng keeps state in static variables (pitch flutter, a count of glottal cycles, gain control, noise)
-    that no call resets, so the same text never sounds the same twice. Unloading the library and loading it
-    again does reset them, for 3 ms an utterance.
+    espeak-ng keeps state in static variables (pitch flutter, a count of glottal cycles, gain control) that no
+    call resets, and seeds its noise with the clock, so the same text never sounds the same twice. Unloading the
+    library and loading it again resets the one, a seed of our own the other, for 3 ms an utterance.
     """
 
     def __init__(self) -> None:
@@ -385,6 +392,7 @@ class _Engine:
         sample_rate = self._library.espeak_Initialize(_SYNCHRONOUS, 0, data_path, options)
         if sample_rate <= 0:
             raise SynthesisError("espeak-ng could not start: is the espeakng-loader package complete?")
+        self._library.espeak_ng_SetRandSeed(ctypes.c_long(_NOISE_SEED))
         self._library.espeak_SetSynthCallback(self._callback)
         return self._library, sample_rate
 

@@ -11,8 +11,8 @@ from labkit.data.espeak import SpokenWord, Synthesizer
 from labkit.data.grammar import Grammar, load_grammar
 from labkit.data.phonemes import check_language
 
-_NEIGHBORS = {"en": ("see", "again"), "cmn": ("ta1", "le5")}
-"""Words around a reading when it is tried, since speech has no isolated words."""
+_NEIGHBORS = {"en": ("see", "now"), "cmn": ("ta1", "le5")}
+"""Words around a reading when it is tried. (Before a vowel, a final r is heard too: "tear again".)"""
 
 
 @dataclass(frozen=True)

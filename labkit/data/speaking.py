@@ -44,9 +44,15 @@ def write_part(spec: CorpusSpec, folder: Path, part: int) -> None:
         record, samples = _speak(planned)
         lines.append(json.dumps(record, ensure_ascii=False) + "\n")
         audio.append(samples)
-    np.concatenate(audio).tofile(index.with_suffix(".i16"))
-    index.with_suffix(".tmp").write_text("".join(lines), encoding="utf-8")
-    index.with_suffix(".tmp").replace(index)
+    replace_bytes(index.with_suffix(".i16"), np.concatenate(audio).tobytes())
+    replace_bytes(index, "".join(lines).encode())
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Writes a file that is there whole or not at all, whoever else may be writing it."""
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
 
 
 def _speak(planned: Planned) -> tuple[dict, np.ndarray]:
@@ -83,19 +89,19 @@ def _in_processes(spec: CorpusSpec, folder: Path, workers: int, bar: tqdm) -> No
         subprocess.Popen([*command, str(worker)], env=environment, stderr=subprocess.PIPE, text=True)
         for worker in range(workers)
     ]
+    failed = None
     try:
-        while any(process.poll() is None for process in processes):
+        while failed is None and any(process.poll() is None for process in processes):
             time.sleep(0.2)
             bar.update(min(len(list(folder.glob("part-*.jsonl"))) * PART, bar.total) - bar.n)
-            if any(process.poll() for process in processes):
-                break
+            failed = next((process for process in processes if process.poll()), None)
     finally:
         for process in processes:
             process.terminate()
-    for process in processes:
-        _, errors = process.communicate()
-        if process.returncode > 0:
-            raise RuntimeError(f"a process that spoke the corpus failed:\n{errors}")
+    if failed is not None:
+        raise RuntimeError(
+            f"a process that spoke the corpus failed; run it again to go on:\n{failed.stderr.read()}"
+        )
 
 
 def _worker(settings: str, folder: str, workers: str, worker: str) -> None:
