@@ -66,7 +66,19 @@ def test_lookup_by_name_and_alias() -> None:
         mode("warp")
 
 
-@pytest.mark.parametrize("typed", ["[1,10,4,10]", "1 10 4 10", "1, 10; 4, 10", [1, 10, 4, 10], "boost"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "[1,10,4,10]",
+        "1，10、４，１０",
+        "(1, 10), (4, 10)",
+        ((1, 10), (4, 10)),
+        "1 10 4 10",
+        "1, 10; 4, 10",
+        [1, 10, 4, 10],
+        "boost",
+    ],
+)
 def test_typed_forms_of_boost(typed: str | list[int]) -> None:
     assert parse(typed) is BOOST
 
@@ -112,6 +124,8 @@ def test_a_pair_without_backbone_tokens_continues_the_run() -> None:
         ([1, 2.0], "whole"),
         ([True, 3], "whole"),
         ([1, None], "whole"),
+        (None, "text or a list"),
+        (110410, "text or a list"),
         ("1-10", "whole"),
         ([0, 10], "starts with"),
         ([1, 10, 0, 10], "repeats"),

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,6 +87,13 @@ def test_text_alone_and_audio_alone() -> None:
     assert interleave([1, 2, 3], [], BOOST, VOCABULARY) == [1, 2, 3]
     assert interleave([], audio(30), BOOST, VOCABULARY) == [BEGIN, *audio(30), END]
     assert interleave([], [], BOOST, VOCABULARY) == []
+
+
+def test_tensors_are_taken_as_ids() -> None:
+    woven = interleave(torch.tensor([1, 2]), torch.tensor(audio(9)), BOOST, VOCABULARY)
+    assert woven == interleave([1, 2], audio(9), BOOST, VOCABULARY)
+    assert deinterleave(torch.tensor(woven), VOCABULARY) == ([1, 2], audio(9))
+    assert place(torch.tensor(woven), BOOST, VOCABULARY) == place(woven, BOOST, VOCABULARY)
 
 
 def test_foreign_tokens_are_refused() -> None:

@@ -41,6 +41,14 @@ def test_words_of_the_corpus_are_whole(toy: PreTrainedTokenizerFast) -> None:
     assert tokens(toy, "I don't wind") == ["I", " don't", " wind"]
 
 
+def test_prompts_are_short(toy: PreTrainedTokenizerFast) -> None:
+    assert tokens(toy, "Convert the speech to text.\n") == [
+        *["Convert", " the", " speech", " to", " text"],
+        ".",
+        "\n",
+    ]
+
+
 def test_chinese_characters_stand_alone(toy: PreTrainedTokenizerFast) -> None:
     assert tokens(toy, "我们一行人,银行") == list("我们一行人,银行")
     ids = toy("一行 银行")["input_ids"]

@@ -61,7 +61,7 @@ class Passes(NamedTuple):
 
 def whole(value: object) -> int:
     """A whole number, typed or given."""
-    if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]+", value):
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value):
         return int(value)
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise ScheduleError(f"a schedule holds whole numbers, {value!r} is not one.")

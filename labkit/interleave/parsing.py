@@ -1,7 +1,7 @@
 """Read the schedules that students type."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from labkit.interleave.modes import (
     BALANCE,
@@ -52,9 +52,14 @@ def _can_hold_audio(pairs: Pairs) -> bool:
     return bool(audio) and min(audio) > TAGS_PER_CHUNK
 
 
-def _read_pairs(typed: str | Sequence[int]) -> Pairs:
-    """Turn a flat list, typed or given, into pairs."""
-    values = re.findall(r"[^\s,;，、\[\](){}]+", typed) if isinstance(typed, str) else typed
+def _read_pairs(typed: str | Iterable) -> Pairs:
+    """Turn a flat list (or a list of pairs), typed or given, into pairs."""
+    if isinstance(typed, str):
+        values = re.findall(r"[^\s,;，、\[\](){}]+", typed)
+    elif isinstance(typed, Iterable):
+        values = [value for item in typed for value in (item if isinstance(item, (list, tuple)) else [item])]
+    else:
+        raise ScheduleError(f"a schedule is text or a list such as [1, 10, 4, 10], not {typed!r}.")
     counts = [whole(value) for value in values]
     if not counts:
         raise ScheduleError("the schedule is empty. Write pairs of counts, for example [1, 10, 4, 10].")

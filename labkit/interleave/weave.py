@@ -27,18 +27,18 @@ def interleave(
     Raises:
         ValueError: an audio token or tag among the text, or another token among the audio.
     """
-    for position, token in enumerate(text_ids):
+    text, audio = [int(token) for token in text_ids], [int(token) for token in audio_ids]
+    for position, token in enumerate(text):
         if content_of(token, vocabulary).is_audio:
             raise ValueError(
                 f"text_ids[{position}] = {token} belongs to audio; pass audio tokens as audio_ids"
             )
-    for position, token in enumerate(audio_ids):
+    for position, token in enumerate(audio):
         if not vocabulary.is_audio(token):
             raise ValueError(
                 f"audio_ids[{position}] = {token} is not an audio token; turn codes into ids with "
                 "vocabulary.audio_ids, and leave the tags out"
             )
-    text, audio = list(text_ids), list(audio_ids)
     woven = []
     for text_count, audio_count in _chunks(mode, len(text), len(audio)):
         woven += text[:text_count]
@@ -70,7 +70,7 @@ def deinterleave(ids: Sequence[int], vocabulary: Vocabulary) -> tuple[list[int],
         ValueError: audio tokens outside the tags, other tokens inside them, or tags that do not pair up.
     """
     text, audio, inside = [], [], False
-    for position, token in enumerate(ids):
+    for position, token in enumerate(map(int, ids)):
         content = content_of(token, vocabulary)
         fits = inside if content in (Content.AUDIO, Content.END_OF_AUDIO) else not inside
         if not fits:
@@ -113,5 +113,5 @@ def place(ids: Sequence[int], mode: InterleaveMode, vocabulary: Vocabulary) -> l
     """Put the tokens of an answer into the slots of a mode, in order."""
     return [
         PlacedToken(slot, token, content_of(token, vocabulary))
-        for slot, token in zip(mode.slots(len(ids)), ids, strict=True)
+        for slot, token in zip(mode.slots(len(ids)), map(int, ids), strict=True)
     ]

@@ -6,7 +6,9 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from labkit.vocabulary.chat import ROLES
 from labkit.vocabulary.layout import CHAT_SPECIALS, VocabularyError, audio_token, released_specials
+from labkit.vocabulary.prompts import ASR, LUKE, TTS
 
 # ChatML as the release uses it: no default system message.
 CHAT_TEMPLATE = (
@@ -34,7 +36,7 @@ def train_toy_tokenizer(
     ``vocab_size`` goes.
 
     Args:
-        texts: the corpus, one sentence or document per item.
+        texts: the corpus, one sentence or document per item; the release's prompts are added to it.
         audio_tokens: entries of the codec's codebook.
         vocab_size: the most text tokens to make, the 256 bytes included.
         plus: hold ``<|context_of_audio|>`` for continuous audio, as VITA-Audio-Plus does.
@@ -47,6 +49,7 @@ def train_toy_tokenizer(
     texts = list(texts)
     if not any(texts):
         raise VocabularyError("there is no text to train a tokenizer on")
+    texts += [LUKE, ASR, TTS, *ROLES]  # every prompt holds some of these
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
