@@ -112,6 +112,8 @@ def test_continuous_audio_takes_placeholders_that_are_found_again(plus: Chat) ->
 def test_continuous_audio_needs_plus_and_a_listener(chat: Chat, plus: Chat) -> None:
     with pytest.raises(ChatError, match="Plus"):
         chat.encode(prompts.speech_recognition(), [AudioContext(5)])
+    with pytest.raises(ChatError, match="at least one row"):
+        AudioContext(0)
     with pytest.raises(ChatError, match="assistant speaks in audio tokens"):
         plus.encode(prompts.text_to_speech("hello", answer=True), [AudioContext(5)])
 

@@ -1,9 +1,7 @@
-"""How long until a speech model makes sound, counted in passes of its language model (paper section 1,
-Table 1).
+"""How long until a speech model makes sound, in passes of its language model (paper section 1, Table 1).
 
 - **Audio token delay**: passes after the first one until the first audio token is there.
-- **Audio generation delay**: passes after the first one until there are enough of them for the codec to
-decode.
+- **Audio generation delay**: passes after the first one until the codec has enough of them to decode.
 
 Both follow from running a model's decoding pattern: what it emits in pass 0 (the prefill), 1, 2, ... Two
 rules make the count well defined for every kind of model:
@@ -38,8 +36,7 @@ class Pattern(Protocol):
 
 @dataclass(frozen=True)
 class Parallel:
-    """One token of every stream in each pass, each stream starting some passes late (a codebook delay
-    pattern).
+    """One token of every stream in each pass, each stream some passes late: a codebook delay pattern.
 
     Args:
         text_delay: passes before the first text token.

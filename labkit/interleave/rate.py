@@ -34,8 +34,7 @@ class SpeechRate:
 def speech_rate(mode: InterleaveMode, audio_tokens_per_second: float = AUDIO_TOKENS_PER_SECOND) -> SpeechRate:
     """Count what the repeating part of a schedule spends on a second of speech.
 
-    Content and makers repeat with periods of their own, so each token's maker is drawn, in the long run, in
-    the proportion of the makers' last pair, whatever the token holds.
+    How many tokens a second takes follows from the content; who makes them, from the makers' last pair.
 
     Raises:
         ScheduleError: the repeating part of the content holds no audio.

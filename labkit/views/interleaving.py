@@ -134,8 +134,7 @@ def packed_row_figure(
     vocabulary: Vocabulary,
     modules: Sequence[int] = (0, 1, 9),
 ) -> go.Figure:
-    """Draw a packed training row: its tokens, positions that restart with each sample, and who learns from
-    which row.
+    """Draw a packed training row: tokens, positions that restart with each sample, and who learns where.
 
     Args:
         input_ids: (time,), a few samples one after another.

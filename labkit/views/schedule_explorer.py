@@ -20,8 +20,7 @@ TrainingRow = tuple[list[int], list[int], list[int]]  # input_ids, labels, posit
 
 
 class ScheduleExplorer:
-    """Type a schedule; see its slots, its delays, what a second of speech costs, and a training row packed
-    by it.
+    """Type a schedule; see its slots, its delays, what a second of speech costs, and a packed training row.
 
     Args:
         modules: MCTP modules of the model at hand; a schedule that needs more is refused.

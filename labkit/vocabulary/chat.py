@@ -30,19 +30,28 @@ class ChatError(ValueError):
 
 @dataclass(frozen=True)
 class AudioContext:
-    """Continuous audio of a VITA-Audio-Plus prompt: ``rows`` placeholders, which the audio adapter's rows
-    overwrite."""
+    """Continuous audio of a VITA-Audio-Plus prompt: placeholders that the audio adapter's ``rows`` overwrite.
+
+    Raises:
+        ChatError: there is not at least one row.
+    """
 
     rows: int
+
+    def __post_init__(self) -> None:
+        if self.rows < 1:
+            raise ChatError(f"continuous audio has at least one row, got {self.rows}")
 
 
 @dataclass(frozen=True)
 class EncodedChat:
     """A conversation as ids.
 
-    Attributes: input_ids: one id per token. labels: the id where it is a training target (what the
-        assistant says, and the ``<|im_end|>`` after it), else -100. context_spans: ``(start, stop)`` of
-        each run of ``<|context_of_audio|>`` placeholders.
+    Attributes:
+        input_ids: (time,), one id per token.
+        labels: (time,), the id where it is a training target, else -100. Targets are what the assistant says
+            and the ``<|im_end|>`` after it.
+        context_spans: ``(start, stop)`` of each run of ``<|context_of_audio|>`` placeholders.
     """
 
     input_ids: list[int] = field(default_factory=list)
@@ -59,9 +68,9 @@ class Chat:
 
     Args:
         tokenizer: a tokenizer that holds the special and audio tokens.
-        arrange: how an assistant's text and audio tokens are put into one sequence, ``arrange(text_ids,
-            audio_ids) -> ids``. `labkit.interleave.interleave` with a mode bound to it trains speech to
-            speech and TTS. By default they stay in the order in which they are written.
+        arrange: how an assistant's text and audio tokens are put into one sequence,
+            ``arrange(text_ids, audio_ids) -> ids``: for speech to speech and TTS,
+            `labkit.interleave.interleave` with a mode bound to it. By default they stay as they are written.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, arrange: Arrange | None = None) -> None:

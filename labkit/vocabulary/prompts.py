@@ -21,8 +21,11 @@ def speech_to_speech(answer: str | None = None, voice: bool = False) -> Messages
 
 
 def speech_recognition(transcript: str | None = None) -> Messages:
-    """Speech to be written down (ASR); takes the speech as audio. ``transcript`` is the answer, for
-    training."""
+    """Speech to be written down (ASR); takes the speech as audio.
+
+    Args:
+        transcript: the answer, for training.
+    """
     return [_user(f"{ASR}{AUDIO_TAG}"), *_written(transcript)]
 
 

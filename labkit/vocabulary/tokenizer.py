@@ -80,8 +80,7 @@ def train_toy_tokenizer(
 def extend_tokenizer(
     tokenizer: PreTrainedTokenizerBase, audio_tokens: int, plus: bool = False
 ) -> PreTrainedTokenizerBase:
-    """Add the released special tokens and ``audio_tokens`` audio tokens, in place, after all tokens there
-    are.
+    """Add the released special tokens and ``audio_tokens`` audio tokens after all others, in place.
 
     Also sets the release's chat template. Returns the tokenizer.
 
