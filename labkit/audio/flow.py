@@ -27,10 +27,10 @@ class FlowConfig(NetworkConfig):
 
     codebook_size: int
     code_width: int = 64
-    width: int = 224
+    width: int = 192
     token_kernels: tuple[int, ...] = (5, 5, 5)
     frame_kernels: tuple[int, ...] = (5, 5)
-    flow_kernels: tuple[int, ...] = (5, 5, 5, 5, 5, 5)
+    flow_kernels: tuple[int, ...] = (5, 5, 5, 5, 5)
     time_width: int = 128
     look_ahead_tokens: int = 1
     temperature: float = 0.5

@@ -59,7 +59,7 @@ class TokenizerObjective:
 
     tokenizer: SpeechTokenizer
     frames: Frames
-    batch: int = 32
+    batch: int = 24
     length: int = 160
     continuous_steps: int = 300
 
@@ -101,7 +101,7 @@ class FlowObjective:
     decoder: FlowDecoder
     mel: list[torch.Tensor]
     tokens: list[torch.Tensor]
-    batch: int = 24
+    batch: int = 16
     length_tokens: int = 32
 
     def __post_init__(self) -> None:

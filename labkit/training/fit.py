@@ -121,7 +121,8 @@ def _save(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, step:
 def _load(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, list]:
     state = torch.load(path, weights_only=True)
     tensors = dict(module.named_parameters()) | dict(module.named_buffers())
-    if tensors.keys() != state["tensors"].keys():
+    shapes, saved = ({name: each.shape for name, each in of.items()} for of in (tensors, state["tensors"]))
+    if shapes != saved:
         raise ValueError(f"{path} is a checkpoint of another model; delete it or choose another folder")
     with torch.no_grad():
         for name, tensor in tensors.items():

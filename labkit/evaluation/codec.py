@@ -1,0 +1,299 @@
+"""What a codec keeps of speech, judged by others: `python -m labkit.evaluation.codec`.
+
+Every held-out utterance is listened to before and after the codec, at several numbers of Euler steps: phoneme errors
+and homograph readings by the phoneme judge, word errors by pocketsphinx, and two distances between spectra. The same
+judge's numbers on the originals stand beside each: a judge cannot rate a copy above its own ceiling.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from labkit.audio.codec import Codec
+from labkit.audio.features import FrameSettings, log_mel
+from labkit.audio.griffin_lim import griffin_lim
+from labkit.audio.toy import ToyCodec
+from labkit.data.corpus import Corpus, CorpusSpec, Utterance, generate
+from labkit.data.phonemes import LANGUAGES, SILENCE
+from labkit.evaluation.rates import edits
+from labkit.evaluation.reading import judge_reading
+from labkit.evaluation.recogniser import PhonemeJudge
+from labkit.evaluation.words import WordJudge, english_word_judge
+from labkit.paths import weights_folder
+from labkit.statistics import Estimate, mean, proportion, ratio
+from labkit.training.codec import multi_resolution_distance
+
+STEPS = (1, 2, 5, 10)
+ORIGINAL = 0
+"""In place of a number of steps: the original, before the codec."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One utterance, at one number of Euler steps (`ORIGINAL` for none)."""
+
+    language: str
+    steps: int
+    phonemes: int
+    phoneme_errors: int
+    words: int = 0
+    word_errors: int = 0
+    right_reading: bool | None = None
+    mel_distance: float = 0.0
+    spectral_distance: float = 0.0
+
+
+@dataclass
+class CodecScores:
+    """Rows of an evaluation, and the numbers they add up to."""
+
+    rows: list[Row] = field(default_factory=list)
+
+    def of(self, language: str, steps: int) -> list[Row]:
+        return [row for row in self.rows if row.language == language and row.steps == steps]
+
+    def phoneme_error(self, language: str, steps: int) -> Estimate:
+        rows = self.of(language, steps)
+        return ratio([row.phoneme_errors for row in rows], [row.phonemes for row in rows])
+
+    def word_error(self, language: str, steps: int) -> Estimate:
+        rows = [row for row in self.of(language, steps) if row.words]
+        return ratio([row.word_errors for row in rows], [row.words for row in rows])
+
+    def reading_accuracy(self, language: str, steps: int) -> Estimate:
+        verdicts = [row.right_reading for row in self.of(language, steps) if row.right_reading is not None]
+        return proportion(sum(verdicts), len(verdicts))
+
+    def distance(self, language: str, steps: int, which: str = "mel_distance") -> Estimate:
+        return mean([getattr(row, which) for row in self.of(language, steps)])
+
+    def table(self) -> list[dict]:
+        """One tidy row for each language, number of steps and measure, with its 95% interval."""
+        table = []
+        for language in sorted({row.language for row in self.rows}):
+            for steps in sorted({row.steps for row in self.rows}):
+                rows = self.of(language, steps)
+                measures = {"phoneme error rate": self.phoneme_error(language, steps)}
+                if any(row.words for row in rows):
+                    measures["word error rate (pocketsphinx)"] = self.word_error(language, steps)
+                if any(row.right_reading is not None for row in rows):
+                    measures["homograph reading accuracy"] = self.reading_accuracy(language, steps)
+                if steps != ORIGINAL:
+                    measures["log-mel distance"] = self.distance(language, steps)
+                    measures["multi-resolution STFT distance"] = self.distance(
+                        language, steps, "spectral_distance"
+                    )
+                table += [
+                    {"language": language, "steps": steps or "original", "measure": name} | estimate._asdict()
+                    for name, estimate in measures.items()
+                ]
+        return table
+
+
+def evaluate_codec(
+    codec: Codec,
+    judge: PhonemeJudge,
+    utterances: Iterable[tuple[Utterance, Utterance | None]],
+    *,
+    word_judge: WordJudge | None = None,
+    steps: Sequence[int] = STEPS,
+    total: int | None = None,
+) -> CodecScores:
+    """Listen to utterances before and after the codec.
+
+    Args:
+        utterances: each with its minimal pair where it has one (that pair's reading is then the alternative).
+        word_judge: if given, listens to the English ones too.
+        total: how many utterances there are, for the progress bar.
+    """
+    scores = CodecScores()
+    for utterance, partner in tqdm(utterances, total=total, desc="judging the codec", unit="utterance"):
+        original = torch.from_numpy(utterance.waveform)
+        tokens = codec.encode(original, utterance.sample_rate)
+        heard = {ORIGINAL: original} | {count: codec.decode(tokens, count) for count in steps}
+        for count, waveform in heard.items():
+            scores.rows.append(
+                _judge(utterance, partner, original, waveform, codec, judge, word_judge, count)
+            )
+    return scores
+
+
+def _judge(
+    utterance: Utterance,
+    partner: Utterance | None,
+    original: torch.Tensor,
+    waveform: torch.Tensor,
+    codec: Codec,
+    judge: PhonemeJudge,
+    word_judge: WordJudge | None,
+    steps: int,
+) -> Row:
+    meant = [phoneme.symbol for phoneme in utterance.phonemes if phoneme.symbol != SILENCE]
+    heard = judge.hear(waveform, codec.sample_rate, utterance.language)
+    right = None
+    if partner is not None:
+        candidates = reading_candidates(utterance, partner)
+        verdict = judge_reading(judge, waveform, codec.sample_rate, utterance.language, candidates)
+        right = verdict.reading == utterance.homograph.reading
+    words = word_errors = 0
+    if word_judge is not None and utterance.language == "en" and utterance.kind != "coverage":
+        said = [word.lower() for word in utterance.sentence.words]
+        words = len(said)
+        word_errors = edits(said, word_judge.hear(waveform, codec.sample_rate).words)
+    return Row(
+        utterance.language,
+        steps,
+        len(meant),
+        edits(meant, heard.phonemes),
+        words,
+        word_errors,
+        right,
+        *(spectral_distances(waveform, original) if steps != ORIGINAL else (0.0, 0.0)),
+    )
+
+
+def reading_candidates(utterance: Utterance, partner: Utterance) -> dict[str, list[str]]:
+    """Phonemes of the whole utterance with its own reading of the homograph, and with its minimal pair's."""
+    place = utterance.homograph.index
+    own = [phoneme for phoneme in utterance.phonemes if phoneme.symbol != SILENCE]
+    before = [phoneme.symbol for phoneme in own if phoneme.word < place]
+    after = [phoneme.symbol for phoneme in own if phoneme.word > place]
+    return {
+        each.homograph.reading: [
+            *before,
+            *(p.symbol for p in each.phonemes if p.word == place and p.symbol != SILENCE),
+            *after,
+        ]
+        for each in (utterance, partner)
+    }
+
+
+def spectral_distances(made: torch.Tensor, original: torch.Tensor) -> tuple[float, float]:
+    """Mean absolute log-mel difference (nepers) and multi-resolution STFT distance of two waveforms `(samples,)`.
+
+    Over the whole frames that both have; the codec's is the longer by up to a token of silence.
+    """
+    settings = FrameSettings()
+    length = min(len(made), len(original)) // settings.hop * settings.hop
+    made, original = made[None, :length], original[None, :length]
+    mel = (log_mel(made, settings) - log_mel(original, settings)).abs().mean()
+    return float(mel), float(multi_resolution_distance(made, original))
+
+
+def held_out(corpus: Corpus, language: str, count: int) -> list[tuple[Utterance, Utterance | None]]:
+    """`count` test utterances of a language, half of them homograph probes with their minimal pairs.
+
+    Raises:
+        ValueError: if the corpus has fewer.
+    """
+    pairs = [pair for both in corpus.probes(language) for pair in (both, both[::-1])]
+    others = [
+        (corpus[i], None) for i in corpus.indices(language=language, split="test", kind=("plain", "coverage"))
+    ]
+    half = min(len(others), count // 2)
+    if len(pairs) < count - half:
+        raise ValueError(
+            f"the corpus has {len(pairs)} probes and {len(others)} other test utterances in {language}"
+        )
+    return [*pairs[: count - half], *others[:half]]
+
+
+def vocoder_against_griffin_lim(codec: ToyCodec, waveforms: Sequence[torch.Tensor]) -> dict[str, Estimate]:
+    """Both ways back from *true* log-mels, so that only the vocoder is compared.
+
+    Returns log-mel and multi-resolution STFT distances of each, and the paired difference (Griffin-Lim's minus the
+    vocoder's: above zero, the vocoder is the closer one).
+    """
+    distances: dict[str, list[tuple[float, float]]] = {"vocoder": [], "Griffin-Lim": []}
+    for waveform in tqdm(waveforms, desc="vocoder against Griffin-Lim", unit="utterance"):
+        normal = codec.mel(waveform, codec.sample_rate)[None]
+        generator = torch.Generator().manual_seed(0)
+        with torch.inference_mode():
+            made = {
+                "vocoder": codec.vocoder(normal, generator)[0],
+                "Griffin-Lim": griffin_lim(codec.denormalise(normal), codec.frames, generator)[0],
+            }
+        for name, sound in made.items():
+            distances[name].append(spectral_distances(sound, waveform))
+    results = {}
+    for place, measure in enumerate(("log-mel distance", "multi-resolution STFT distance")):
+        by_name = {name: [pair[place] for pair in pairs] for name, pairs in distances.items()}
+        results |= {f"{measure}, {name}": mean(values) for name, values in by_name.items()}
+        gaps = [a - b for a, b in zip(by_name["Griffin-Lim"], by_name["vocoder"], strict=True)]
+        results[f"{measure}, difference"] = mean(gaps)
+    return results
+
+
+def speed(codec: Codec, waveform: torch.Tensor, *, repeats: int = 5) -> dict[str, float]:
+    """Seconds of computing on one thread per second of speech; medians of `repeats`.
+
+    "first chunk" is the time from pushing the first eight tokens to having their sound, over the 0.64 s that they last.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        tokens = codec.encode(waveform, codec.sample_rate)
+        seconds = len(waveform) / codec.sample_rate
+        return {
+            "encode": _median_seconds(lambda: codec.encode(waveform, codec.sample_rate), repeats) / seconds,
+            "decode, 10 steps": _median_seconds(lambda: codec.decode(tokens, 10), repeats) / seconds,
+            "decode, 1 step": _median_seconds(lambda: codec.decode(tokens, 1), repeats) / seconds,
+            "first chunk": _median_seconds(lambda: codec.stream().push(tokens[:8]), 4 * repeats)
+            / (8 / codec.token_rate),
+        }
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _median_seconds(call: Callable[[], object], repeats: int) -> float:
+    call()
+    taken = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+def main() -> None:
+    """Score the shipped codec and write the numbers beside its weights."""
+    parser = argparse.ArgumentParser(prog="python -m labkit.evaluation.codec", description=__doc__)
+    parser.add_argument("--utterances", type=int, default=500, help="held-out utterances in each language")
+    parser.add_argument("--codec", type=Path, default=weights_folder() / "toy-codec")
+    parser.add_argument("--judge", type=Path, default=weights_folder() / "phoneme-judge")
+    parser.add_argument(
+        "--out", type=Path, help="where to write the numbers; default: scores.json beside the codec"
+    )
+    arguments = parser.parse_args()
+    codec, judge = ToyCodec.load(arguments.codec), PhonemeJudge.load(arguments.judge)
+    corpus = generate(CorpusSpec())
+    chosen = [each for lang in LANGUAGES for each in held_out(corpus, lang, arguments.utterances)]
+    scores = evaluate_codec(codec, judge, chosen, word_judge=english_word_judge(), total=len(chosen))
+    sounds = [torch.from_numpy(utterance.waveform) for utterance, _ in chosen[::10]]
+    versus = vocoder_against_griffin_lim(codec, sounds)
+    report = {
+        "table": scores.table(),
+        "vocoder": {name: estimate._asdict() for name, estimate in versus.items()},
+        "seconds of computing on one thread per second of speech": speed(codec, torch.cat(sounds[:5])),
+    }
+    out = arguments.out or arguments.codec / "scores.json"
+    out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    for row in report["table"]:
+        print(
+            "{language:4} {steps!s:>9} {measure:32} {value:.4f} [{low:.4f}, {high:.4f}] n={n}".format(**row)
+        )
+    for name, estimate in versus.items():
+        print(f"{name:55} {estimate.value:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]")
+
+
+if __name__ == "__main__":
+    main()

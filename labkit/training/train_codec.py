@@ -1,0 +1,161 @@
+"""Train the toy codec: `python -m labkit.training.train_codec`.
+
+Tokenizer, flow-matching decoder and vocoder, in that order, on the toy speech corpus; about an hour on two cores.
+Every part keeps a checkpoint in the cache folder: a run that was stopped goes on where it was. The vocoder does not
+need the other two, so `--part vocoder` may run beside `--part tokenizer`; a last run without `--part` finds all
+parts done and writes the codec with its card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from labkit.audio.features import FrameSettings, log_mel
+from labkit.audio.flow import FlowConfig, FlowDecoder
+from labkit.audio.tokenizer import SpeechTokenizer, TokenizerConfig
+from labkit.audio.toy import ToyCodec
+from labkit.audio.vocoder import HarmonicVocoder, VocoderConfig
+from labkit.data.corpus import Corpus, CorpusSpec, generate
+from labkit.paths import cache_folder, weights_folder
+from labkit.training.codec import FlowObjective, Frames, TokenizerObjective, VocoderObjective
+from labkit.training.fit import FitSettings, fit
+from labkit.training.frames import frame_labels, phoneme_symbols, pitch_track
+
+PARTS = ("tokenizer", "flow", "vocoder")
+
+
+@dataclass(frozen=True)
+class CodecRecipe:
+    """What decides the outcome beside the corpus: the seed and how long each part trains."""
+
+    seed: int = 0
+    codebook_size: int = 1024
+    tokenizer_steps: int = 3000
+    flow_steps: int = 4000
+    vocoder_steps: int = 2500
+    vocoder_utterances: int = 1200
+    learning_rate: float = 2e-3
+
+
+class CodecTraining:
+    """The three trainings of one recipe on one corpus, with a checkpoint folder each below `folder`."""
+
+    def __init__(self, recipe: CodecRecipe, corpus: Corpus, folder: Path) -> None:
+        self.recipe, self.corpus, self.folder = recipe, corpus, folder
+        self.settings = FrameSettings()
+        self.indices = corpus.indices(split="train")
+        if len(self.indices) < 2:
+            raise ValueError("the codec needs at least two training utterances; generate a larger corpus")
+        mel = []
+        for index in tqdm(self.indices, desc="log-mels", unit="utterance"):
+            mel.append(log_mel(self._waveform(index)[None], self.settings)[0])
+        everything = torch.cat(mel[:2000])
+        self.mean, self.scale = round(float(everything.mean()), 4), round(float(everything.std()), 4)
+        self.mel = [(each - self.mean) / self.scale for each in mel]
+
+    def tokenizer(self) -> SpeechTokenizer:
+        """Train, or take from its checkpoint, the tokenizer."""
+        frame_seconds = self.settings.hop / self.settings.sample_rate
+        labels = [
+            frame_labels(self.corpus[index], len(mel), frame_seconds)
+            for index, mel in zip(self.indices, self.mel, strict=True)
+        ]
+        config = TokenizerConfig(phonemes=len(phoneme_symbols()), codebook_size=self.recipe.codebook_size)
+        tokenizer = self._new(lambda: SpeechTokenizer(config))
+        objective = TokenizerObjective(tokenizer, Frames(self.mel, labels))
+        self._fit(tokenizer, objective, "tokenizer", self.recipe.tokenizer_steps)
+        # Tokens must come from the weights that ship, and those are half precision.
+        for tensor in (*tokenizer.parameters(), *tokenizer.buffers()):
+            tensor.data = tensor.data.half().float()
+        return tokenizer
+
+    def flow(self, tokenizer: SpeechTokenizer) -> FlowDecoder:
+        """Train, or take from its checkpoint, the flow-matching decoder on the tokens of `tokenizer`."""
+        with torch.inference_mode():
+            bar = tqdm(self.mel, desc="audio tokens", unit="utterance")
+            tokens = [tokenizer.encode(mel[None])[0] for mel in bar]
+        tokens = [each.clone() for each in tokens]
+        decoder = self._new(lambda: FlowDecoder(FlowConfig(codebook_size=self.recipe.codebook_size)))
+        self._fit(decoder, FlowObjective(decoder, self.mel, tokens), "flow", self.recipe.flow_steps)
+        return decoder
+
+    def vocoder(self) -> HarmonicVocoder:
+        """Train, or take from its checkpoint, the vocoder."""
+        chosen = torch.randperm(len(self.indices), generator=torch.Generator().manual_seed(self.recipe.seed))
+        chosen = chosen[: self.recipe.vocoder_utterances].tolist()
+        waveforms = [self._waveform(self.indices[place]) for place in chosen]
+        bar = tqdm(waveforms, desc="pitch", unit="utterance")
+        pitch = [pitch_track(waveform.numpy(), self.settings) for waveform in bar]
+        config = VocoderConfig(mel_mean=self.mean, mel_scale=self.scale)
+        vocoder = self._new(lambda: HarmonicVocoder(config))
+        objective = VocoderObjective(vocoder, waveforms, [self.mel[place] for place in chosen], pitch)
+        self._fit(vocoder, objective, "vocoder", self.recipe.vocoder_steps)
+        return vocoder
+
+    def codec(self) -> ToyCodec:
+        """The whole codec; parts that are already trained come from their checkpoints."""
+        tokenizer = self.tokenizer()
+        return ToyCodec(
+            tokenizer,
+            self.flow(tokenizer),
+            self.vocoder(),
+            mel_mean=self.mean,
+            mel_scale=self.scale,
+            phonemes=phoneme_symbols(),
+        )
+
+    def _waveform(self, index: int) -> torch.Tensor:
+        samples = torch.from_numpy(self.corpus[index].waveform)
+        return nn.functional.pad(samples, (0, -len(samples) % self.settings.samples_per_token))
+
+    def _new(self, make):
+        with torch.random.fork_rng():
+            torch.manual_seed(self.recipe.seed)
+            return make()
+
+    def _fit(self, network: nn.Module, objective, part: str, steps: int) -> None:
+        settings = FitSettings(steps=steps, learning_rate=self.recipe.learning_rate, seed=self.recipe.seed)
+        fit(network, objective, settings, folder=self.folder / part, name=part)
+
+
+def main() -> None:
+    """Train the codec that ships with the lab, or another."""
+    parser = argparse.ArgumentParser(prog="python -m labkit.training.train_codec", description=__doc__)
+    parser.add_argument("--sentences", type=int, default=CorpusSpec.sentences, help="training sentences")
+    parser.add_argument("--seed", type=int, default=0)
+    for part in PARTS:
+        default = getattr(CodecRecipe, f"{part}_steps")
+        parser.add_argument(f"--{part}-steps", type=int, default=default)
+    parser.add_argument("--part", choices=PARTS, help="train only this part, then stop")
+    parser.add_argument("--out", type=Path, default=weights_folder() / "toy-codec")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    steps = {f"{part}_steps": getattr(arguments, f"{part}_steps") for part in PARTS}
+    recipe = CodecRecipe(seed=arguments.seed, **steps)
+    corpus = generate(CorpusSpec(sentences=arguments.sentences))
+    name = "-".join(map(str, (corpus.folder.name, *steps.values(), recipe.seed)))
+    training = CodecTraining(recipe, corpus, cache_folder("training", "toy-codec", name))
+    if arguments.part == "vocoder":
+        training.vocoder()
+    elif arguments.part == "tokenizer":
+        training.tokenizer()
+    elif arguments.part == "flow":
+        training.flow(training.tokenizer())
+    else:
+        training.codec().save(arguments.out)
+        (arguments.out / "recipe.json").write_text(
+            json.dumps(asdict(recipe), indent=2) + "\n", encoding="utf-8"
+        )
+        print(f"wrote {arguments.out}; score it with: python -m labkit.evaluation.codec")
+
+
+if __name__ == "__main__":
+    main()
