@@ -180,7 +180,9 @@ class Synthesizer:
         silent = set(range(len(spoken))) - {event.word for event in events}
         if silent:
             names = ", ".join(spoken[i].text for i in sorted(silent))
-            raise SynthesisError(f"espeak-ng joined words and lost: {names}. Give them their phonemes.")
+            raise SynthesisError(
+                f"espeak-ng lost the words {names}: give them phonemes, or say less at a time"
+            )
         return pcm, sample_rate, events
 
 
@@ -201,25 +203,22 @@ def voice_variants() -> tuple[str, ...]:
 
 
 def _ssml(spoken: Sequence[SpokenWord], language: str) -> tuple[str, list[int]]:
-    """The markup, and each word's position in it (espeak counts characters from 1, an entity as one)."""
-    parts, starts, position = [], [], 1
+    """The markup, and where in it (espeak counts characters from 1) each word's part begins.
 
-    def add(markup: str) -> None:
-        nonlocal position
-        parts.append(markup)
-        position += len(re.sub(r"&\w+;", "&", markup))
-
-    add("<speak>")
+    A part begins where the word before ends, since espeak sometimes places a word's event before its tag.
+    """
+    markup, starts = "<speak>", []
+    end = len(markup)
     for word in spoken:
+        starts.append(end + 1)
         if word.rate != 1.0:
-            add(f'<prosody rate="{round(100 * word.rate)}%">')
-        starts.append(position)
-        add(_say(word, language))
+            markup += f'<prosody rate="{round(100 * word.rate)}%">'
+        markup += _say(word, language)
+        end = len(markup)
         if word.rate != 1.0:
-            add(" </prosody>")  # espeak reads a tag aloud that touches phonemes in brackets
-        add(f' <break time="{round(1000 * word.pause)}ms"/> ' if word.pause else " ")
-    add("</speak>")
-    return "".join(parts), starts
+            markup += " </prosody>"  # espeak reads a tag aloud that touches phonemes in brackets
+        markup += f' <break time="{round(1000 * word.pause)}ms"/> ' if word.pause else " "
+    return markup + "</speak>", starts
 
 
 def _say(word: SpokenWord, language: str) -> str:
@@ -230,13 +229,14 @@ def _say(word: SpokenWord, language: str) -> str:
                 f"Mandarin is spoken from pinyin with a tone number (ü is v), such as 'lv4'; got {pinyin!r}"
             )
         return pinyin
-    reading = word.reading or _FUNCTION_WORDS.get(word.text.lower())
+    text, punctuation = re.fullmatch(r"(.*?)([.,;:!?]*)", word.text).groups()
+    reading = word.reading or _FUNCTION_WORDS.get(text.lower())
     if reading:
         if not re.fullmatch(r"[^\s\[\]<>&]+", reading):
             raise ValueError(
                 f"espeak phonemes come without spaces and brackets, such as l'Ed; got {reading!r}"
             )
-        return f"[[{reading}]]"
+        return f"[[{reading}]]{punctuation}"
     return word.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -261,7 +261,9 @@ def _locate(raw: Sequence[_RawTuple], starts: Sequence[int], sample_rate: int) -
     word = -1
     for kind, position, sample, mnemonic in raw:
         if kind == _WORD_EVENT:
-            located = int(np.searchsorted(starts, position, side="right")) - 1
+            located = (
+                int(np.searchsorted(starts, position + 1, side="right")) - 1
+            )  # one early after a full stop
             if located <= word:  # "42" or "it's" may come in several pieces of one word
                 continue
             word, mnemonic = located, ""

@@ -17,7 +17,8 @@ class Pinyin:
     """
 
     def __init__(self, characters: str, words: Mapping[str, str]) -> None:
-        self.words = {word: syllables.split() for word, syllables in words.items()}
+        longest_first = sorted(words, key=len, reverse=True)
+        self.words = {word: words[word].split() for word in longest_first}
         self.characters = {
             character: syllable
             for syllable, group in re.findall(r"([a-z]+\d)(\S+)", characters)

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from labkit.data.espeak import SAMPLE_RATE, SpokenWord, Synthesizer
 from labkit.data.plan import CorpusSpec, Planned, plan
 
-PART = 250
+PART = 100
 """Utterances written at a time."""
 
 
@@ -89,18 +89,20 @@ def _in_processes(spec: CorpusSpec, folder: Path, workers: int, bar: tqdm) -> No
         subprocess.Popen([*command, str(worker)], env=environment, stderr=subprocess.PIPE, text=True)
         for worker in range(workers)
     ]
-    failed = None
     try:
-        while failed is None and any(process.poll() is None for process in processes):
+        while any(process.poll() is None for process in processes):
+            if any(process.poll() for process in processes):
+                break
             time.sleep(0.2)
             bar.update(min(len(list(folder.glob("part-*.jsonl"))) * PART, bar.total) - bar.n)
-            failed = next((process for process in processes if process.poll()), None)
+        failed = next((process for process in processes if process.poll()), None)
     finally:
         for process in processes:
             process.terminate()
     if failed is not None:
+        errors = failed.stderr.read()
         raise RuntimeError(
-            f"a process that spoke the corpus failed; run it again to go on:\n{failed.stderr.read()}"
+            f"a process that spoke the corpus failed; start again to go on from there:\n{errors}"
         )
 
 
