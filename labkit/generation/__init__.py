@@ -1,0 +1,21 @@
+"""Generation as a stream of events: every mode, sampling, constraints, verified decoding, streaming."""
+
+from labkit.generation.events import Event, GenerationReport
+from labkit.generation.generate import DEFAULT_MAX_NEW_TOKENS, Generation, generate
+from labkit.generation.sampling import Sampler, greedy
+from labkit.generation.state import GenerationState
+from labkit.generation.streaming import AudioChunk, TextPiece, stream
+
+__all__ = [
+    "DEFAULT_MAX_NEW_TOKENS",
+    "AudioChunk",
+    "Event",
+    "Generation",
+    "GenerationReport",
+    "GenerationState",
+    "Sampler",
+    "TextPiece",
+    "generate",
+    "greedy",
+    "stream",
+]

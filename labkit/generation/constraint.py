@@ -1,0 +1,130 @@
+"""Constrained decoding: in each slot only the tokens that can stand there may win, and only they are scored.
+
+Inside an audio chunk that is an audio token or the tag that ends the chunk: 16385 of the release's 168072 rows,
+so for an MCTP module, most of whose work is the shared head, the step becomes several times cheaper. Outside a
+chunk it is text, the tag that begins a chunk or the end of the turn; only the last two where the mode's
+schedule wants a chunk to begin. Being inside is read off the tokens, not off the schedule: the last chunk of an
+answer is as long as its audio (see `labkit.interleave.interleave`).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn.functional import linear
+
+from labkit.generation.events import GenerationReport
+from labkit.generation.sampling import Choose
+from labkit.interleave import Content, InterleaveMode
+from labkit.model.speech_lm import SpeechLM
+from labkit.vocabulary import Vocabulary
+
+Ranges = tuple[tuple[int, int], ...]
+
+
+class FullHead:
+    """The whole vocabulary may win everywhere."""
+
+    def __init__(self, model: SpeechLM, choose: Choose) -> None:
+        self._model, self._choose = model, choose
+
+    @torch.no_grad()
+    def __call__(self, hidden: torch.Tensor, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Choose the token of slot ``index`` from hidden states ``(batch, hidden)``.
+
+        Returns:
+            ids ``(batch,)`` and the logits ``(batch, candidates)`` that they were chosen from.
+        """
+        logits = self._model.head(hidden)
+        return self._choose(logits), logits
+
+
+class ConstrainedHead:
+    """A head cut to the rows that can win.
+
+    Args:
+        model: whose head it is.
+        choose: among the candidates.
+        mode: says in which slots a chunk begins.
+        vocabulary: says what each id is.
+        prompts: to know whether a chunk is open.
+        report: gets the counts.
+        measure: also score the whole vocabulary, to count how often the constraint changed the likeliest
+            token. That costs what the cut saves.
+    """
+
+    def __init__(
+        self,
+        model: SpeechLM,
+        choose: Choose,
+        mode: InterleaveMode,
+        vocabulary: Vocabulary,
+        prompts: Sequence[Sequence[int]],
+        report: GenerationReport,
+        measure: bool = False,
+    ) -> None:
+        self._model, self._choose, self._mode, self._vocabulary = model, choose, mode, vocabulary
+        self._report, self._measure = report, measure
+        self._inside = [self._open(prompt) for prompt in prompts]
+        self._ids: dict[Ranges, torch.Tensor] = {}
+        if measure:
+            report.constrained_changed = 0
+
+    def _open(self, prompt: Sequence[int]) -> bool:
+        tags = (self._vocabulary.begin_of_audio, self._vocabulary.end_of_audio)
+        last = next((int(token) for token in reversed(prompt) if int(token) in tags), None)
+        return last == self._vocabulary.begin_of_audio
+
+    def candidates(self, inside: bool, slot: Content) -> Ranges:
+        """The ids that may win, as ranges ``(first, one past the last)``.
+
+        Args:
+            inside: whether an audio chunk is open.
+            slot: what the schedule wants here.
+        """
+        v = self._vocabulary
+        if inside:
+            return (v.end_of_audio, v.end_of_audio + 1), (v.audio_offset, v.size)
+        if slot is Content.BEGIN_OF_AUDIO:
+            return tuple((token, token + 1) for token in (v.begin_of_audio, *v.end_of_turn))
+        return (0, v.end_of_audio), (v.end_of_audio + 1, v.audio_offset)
+
+    @torch.no_grad()
+    def __call__(self, hidden: torch.Tensor, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `FullHead`; the candidates differ from slot to slot."""
+        slot = self._mode.holds(index)
+        wanted = [self.candidates(inside, slot) for inside in self._inside]
+        if len(set(wanted)) == 1:
+            logits = self._cut(hidden, wanted[0])
+            ids = self._rows(wanted[0])[self._choose(logits)]
+        else:  # sequences of a batch stand at different places: score all, bar what each may not have
+            logits = self._model.head(hidden)
+            barred = torch.ones_like(logits, dtype=torch.bool)
+            for row, ranges in enumerate(wanted):
+                barred[row, self._rows(ranges)] = False
+            logits = logits.masked_fill(barred, -torch.inf)
+            ids = self._choose(logits)
+        self._count(hidden, wanted)
+        for row, token in enumerate(ids.tolist()):
+            self._inside[row] = self._open([token]) or (
+                self._inside[row] and token != self._vocabulary.end_of_audio
+            )
+        return ids, logits
+
+    def _cut(self, hidden: torch.Tensor, ranges: Ranges) -> torch.Tensor:
+        weight = self._model.backbone.lm_head.weight
+        return torch.cat([linear(hidden, weight[first:last]) for first, last in ranges], dim=-1)
+
+    def _rows(self, ranges: Ranges) -> torch.Tensor:
+        """The ids of the candidates, in the order of their logits."""
+        if ranges not in self._ids:
+            ids = torch.cat([torch.arange(first, last) for first, last in ranges])
+            self._ids[ranges] = ids.to(self._model.device)
+        return self._ids[ranges]
+
+    def _count(self, hidden: torch.Tensor, wanted: Sequence[Ranges]) -> None:
+        self._report.constrained_slots += len(wanted)
+        if not self._measure:
+            return
+        for row, best in enumerate(self._model.head(hidden).argmax(-1).tolist()):
+            allowed = any(first <= best < last for first, last in wanted[row])
+            self._report.constrained_changed += not allowed

@@ -1,0 +1,84 @@
+"""Growing a model between the training stages (paper section 3.3.2)."""
+
+import copy
+
+import torch
+
+from labkit.model.mctp import MCTPModule
+from labkit.model.speech_lm import SpeechLM
+
+PROJECTION_STD = 0.02
+
+
+@torch.no_grad()
+def grow_chain(model: SpeechLM, num_modules: int, generator: torch.Generator | None = None) -> SpeechLM:
+    """Lengthen the chain, in place, by the rules of stages 2 and 3.
+
+    The first module takes its decoder layer from the backbone's last one, a random projection N(0, 0.02) and
+    norms of ones (stage 1 -> 2). Every further module copies the one before it whole (stage 2 -> 3).
+
+    Args:
+        model: to grow.
+        num_modules: modules it should have.
+        generator: for the first module's projection; needed only if there is no module yet.
+
+    Raises:
+        ValueError: the chain is longer already, or the first module lacks its generator.
+    """
+    if num_modules < model.num_modules:
+        raise ValueError(f"the chain has {model.num_modules} modules already; it can only grow")
+    while model.num_modules < num_modules:
+        model.chain.append(_copy_last(model) if model.num_modules else _first_module(model, generator))
+    return model
+
+
+def _first_module(model: SpeechLM, generator: torch.Generator | None) -> MCTPModule:
+    if generator is None:
+        raise ValueError("the first module's projection is random: give a torch.Generator with a seed")
+    module = MCTPModule(model.config, 0).to(model.device, model.dtype)
+    module.layer.load_state_dict(model.layers[-1].state_dict())
+    shape = module.projection.weight.shape
+    drawn = torch.empty(shape, device=generator.device).normal_(0.0, PROJECTION_STD, generator=generator)
+    module.projection.weight.copy_(drawn)
+    return module.train(model.training)
+
+
+def _copy_last(model: SpeechLM) -> MCTPModule:
+    """A copy of the last module, numbered one further."""
+    with torch.device("meta"):
+        module = MCTPModule(model.config, model.num_modules)
+    state = copy.deepcopy(model.chain[-1].state_dict())
+    module.load_state_dict(state, assign=True)
+    return module.requires_grad_(True).train(model.training)
+
+
+@torch.no_grad()
+def grow_vocabulary(model: SpeechLM, vocab_size: int, used_rows: int | None = None) -> SpeechLM:
+    """Give embedding and head rows for new tokens, in place; each starts as the mean of the old rows.
+
+    Args:
+        model: to grow.
+        vocab_size: rows it should have.
+        used_rows: rows that hold real tokens; those behind them are padding and count as new. All unless
+            given. (Qwen2.5 pads its 151665 tokens to 151936 or 152064 rows.)
+
+    Raises:
+        ValueError: ``vocab_size`` is smaller than the rows in use.
+    """
+    old = model.config.vocab_size
+    used = old if used_rows is None else used_rows
+    if not 0 < used <= min(old, vocab_size):
+        raise ValueError(f"{used} rows in use of {old} cannot grow to {vocab_size}")
+    embedding, head = model.backbone.model.embed_tokens, model.backbone.lm_head
+    embedding.weight = _longer(embedding.weight, used, vocab_size)
+    embedding.num_embeddings = head.out_features = vocab_size
+    tied = model.config.tie_word_embeddings
+    head.weight = embedding.weight if tied else _longer(head.weight, used, vocab_size)
+    model.config.vocab_size = vocab_size
+    return model
+
+
+def _longer(weight: torch.nn.Parameter, used: int, rows: int) -> torch.nn.Parameter:
+    kept = weight[:used]
+    new = kept.float().mean(0, keepdim=True).to(weight.dtype).expand(rows - used, -1)
+    return torch.nn.Parameter(torch.cat([kept, new]), requires_grad=weight.requires_grad)

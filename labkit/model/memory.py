@@ -1,0 +1,95 @@
+"""How much memory a model will take, worked out before anything is loaded."""
+
+from dataclasses import dataclass
+
+import psutil
+import torch
+from transformers import Qwen2Config
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes for the parameters and for the key/value cache."""
+
+    parameters: int
+    parameter_bytes: int
+    cache_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """Parameters and cache together."""
+        return self.parameter_bytes + self.cache_bytes
+
+    def __str__(self) -> str:
+        return (
+            f"{self.parameters / 1e9:.3g} billion parameters, {readable(self.parameter_bytes)}"
+            f" + key/value cache {readable(self.cache_bytes)} = {readable(self.total_bytes)}"
+        )
+
+
+def readable(count: int) -> str:
+    """A number of bytes for people: ``"1.5 GiB"``."""
+    value, unit = float(count), "B"
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            break
+        value /= 1024
+    return f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
+
+
+def layer_parameters(config: Qwen2Config) -> int:
+    """Parameters of one decoder layer."""
+    hidden = config.hidden_size
+    head_dim = getattr(config, "head_dim", None) or hidden // config.num_attention_heads
+    queries, keys = config.num_attention_heads * head_dim, config.num_key_value_heads * head_dim
+    attention = queries * (hidden + 1) + 2 * keys * (hidden + 1) + queries * hidden
+    return attention + 3 * hidden * config.intermediate_size + 2 * hidden
+
+
+def count_parameters(config: Qwen2Config, num_modules: int = 0) -> int:
+    """Parameters of a backbone and its MCTP chain; a tied head counts once."""
+    hidden = config.hidden_size
+    tables = config.vocab_size * hidden * (1 if config.tie_word_embeddings else 2)
+    module = layer_parameters(config) + 2 * hidden * hidden + 2 * hidden  # + projection and its two norms
+    return tables + config.num_hidden_layers * layer_parameters(config) + hidden + num_modules * module
+
+
+def estimate_memory(
+    config: Qwen2Config,
+    num_modules: int = 0,
+    dtype: torch.dtype = torch.float32,
+    batch: int = 1,
+    tokens: int = 4096,
+) -> MemoryEstimate:
+    """Memory for running a model on ``batch`` sequences of ``tokens`` tokens."""
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    row = 2 * config.num_key_value_heads * head_dim * dtype.itemsize
+    parameters = count_parameters(config, num_modules)
+    layers = config.num_hidden_layers + num_modules
+    return MemoryEstimate(parameters, parameters * dtype.itemsize, layers * batch * tokens * row)
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes free on a device, or None where nobody can say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available if device.type == "cpu" else None
+
+
+def announce(estimate: MemoryEstimate, device: torch.device, what: str) -> str:
+    """One line that tells the user what loading ``what`` will take, and whether there is room.
+
+    Raises:
+        MemoryError: the parameters alone do not fit into the free memory.
+    """
+    free = free_memory(device)
+    line = f"{what}: {estimate} on {device}"
+    if free is None:
+        return line
+    if estimate.parameter_bytes > free:
+        raise MemoryError(
+            f"{line}, but only {readable(free)} are free. Use a smaller dtype or model, or another device."
+        )
+    return f"{line}; {readable(free)} free"

@@ -1,0 +1,1 @@
+"""Parity with recordings of the public VITA-Audio code: ``python -m labkit.parity DIR...``."""
