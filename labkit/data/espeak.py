@@ -47,11 +47,11 @@ _FUNCTION_WORDS = {
     "a": "a#", "am": "am", "an": "an", "are": "A@", "as": "az", "at": "at", "be": "bi:", "been": "bIn",
     "but": "bVt", "by": "baI", "can": "kan", "could": "kUd", "did": "dId", "do": "du:", "does": "dVz",
     "for": "fO@", "from": "frVm", "had": "had", "has": "haz", "have": "hav", "i": "aI", "in": "In",
-    "into": "Intu:", "is": "Iz", "it": "It", "of": "Vv", "on": "O2n", "or": "O@", "out": "aUt", "over":
-    "oUv3", "should": "SUd", "than": "Dan", "that": "Dat", "the": "D@2", "them": "DEm", "then": "DEn",
-    "there": "De@", "these": "Di:z", "they": "DeI", "this": "DIs", "to": "t@", "was": "wVz", "were":
-    "w3:", "what": "wVt", "when": "wEn", "where": "we@", "which": "wItS", "who": "hu:", "will": "wIl",
-    "with": "wID", "would": "wUd", "you": "ju:", "your": "jO@",
+    "into": "Intu:", "is": "Iz", "it": "It", "of": "Vv", "on": "O2n", "or": "O@", "out": "aUt",
+    "over": "oUv3", "should": "SUd", "than": "Dan", "that": "Dat", "the": "D@2", "them": "DEm",
+    "then": "DEn", "there": "De@", "these": "Di:z", "they": "DeI", "this": "DIs", "to": "t@",
+    "was": "wVz", "were": "w3:", "what": "wVt", "when": "wEn", "where": "we@", "which": "wItS",
+    "who": "hu:", "will": "wIl", "with": "wID", "would": "wUd", "you": "ju:", "your": "jO@",
 }  # fmt: skip
 
 
