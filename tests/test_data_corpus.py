@@ -212,6 +212,10 @@ def test_indexing_is_that_of_a_sequence(corpus):
     assert corpus[np.int64(3)].index == 3
     with pytest.raises(IndexError):
         corpus[len(corpus)]
+    assert corpus.indices() == list(range(len(corpus)))
+    for wrong in ({"language": "fr"}, {"split": "dev"}, {"kind": "poem"}, {"kind": ("plain", "poem")}):
+        with pytest.raises(ValueError, match="unknown"):
+            corpus.indices(**wrong)
     assert sum(u.seconds for u in corpus) == pytest.approx(corpus.seconds)
 
 

@@ -27,9 +27,9 @@ from pathlib import Path
 import numpy as np
 
 from labkit.data.espeak import SAMPLE_RATE, Phoneme, Word
-from labkit.data.phonemes import check_language
+from labkit.data.phonemes import LANGUAGES, check_language
 from labkit.data.plan import CorpusSpec
-from labkit.data.sentences import Homograph, Sentence
+from labkit.data.sentences import KINDS, SPLITS, Homograph, Sentence, check_split
 from labkit.data.speaking import replace_bytes, speak_parts
 from labkit.paths import cache_folder
 
@@ -85,22 +85,39 @@ class Utterance:
         return self.sentence.homograph
 
 
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What utterances are chosen by."""
+
+    language: str
+    split: str
+    kind: str
+    partner: int | None
+    sense: bool
+
+
+def _head(line: str) -> _Head:
+    record = json.loads(line)
+    sense = bool(record["homograph"] and record["homograph"]["sense"])
+    return _Head(record["language"], record["split"], record["kind"], record["partner"], sense)
+
+
 class Corpus(Sequence[Utterance]):
     """Utterances in a folder: ``audio.i16``, one after the other, and ``index.jsonl``, a line for each."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        lines = (self.folder / INDEX).read_text(encoding="utf-8").splitlines()
-        self._records = [json.loads(line) for line in lines]
+        self._lines = (self.folder / INDEX).read_text(encoding="utf-8").splitlines()
+        self._heads = [_head(line) for line in self._lines]  # all records at once would take 200 MB
         audio = self.folder / AUDIO
         self._audio = np.memmap(audio, np.int16, "r") if audio.stat().st_size else np.zeros(0, np.int16)
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._lines)
 
     def __getitem__(self, index: int) -> Utterance:
         index = range(len(self))[operator.index(index)]
-        record = self._records[index]
+        record = json.loads(self._lines[index])
         pcm = self._audio[record["offset"] : record["offset"] + record["samples"]]
         sentence, phonemes = _sentence(record), _phonemes(record)
         spans: dict[int, list[Phoneme]] = {}
@@ -118,14 +135,19 @@ class Corpus(Sequence[Utterance]):
         split: str | None = None,
         kind: str | Sequence[str] | None = None,
     ) -> list[int]:
-        """Indices of the utterances of a language, of a split, of one kind or several."""
-        kinds = (kind,) if isinstance(kind, str) else kind
+        """Indices of the utterances of a language, of a split, of one kind or several.
+
+        Raises ValueError for a language, split or kind that does not exist.
+        """
+        languages = LANGUAGES if language is None else (check_language(language),)
+        splits = SPLITS if split is None else (check_split(split),)
+        kinds = KINDS if kind is None else (kind,) if isinstance(kind, str) else tuple(kind)
+        if unknown := set(kinds) - set(KINDS):
+            raise ValueError(f"unknown kind {unknown.pop()!r}: choose from {', '.join(KINDS)}")
         return [
             index
-            for index, record in enumerate(self._records)
-            if (language is None or record["language"] == check_language(language))
-            and (split is None or record["split"] == split)
-            and (kinds is None or record["kind"] in kinds)
+            for index, head in enumerate(self._heads)
+            if head.language in languages and head.split in splits and head.kind in kinds
         ]
 
     def probes(self, language: str, *, sense: bool = False) -> list[tuple[Utterance, Utterance]]:
@@ -136,8 +158,7 @@ class Corpus(Sequence[Utterance]):
         firsts = [
             index
             for index in self.indices(language=language, split="test", kind="homograph")
-            if self._records[index]["partner"] == index + 1
-            and bool(self._records[index]["homograph"]["sense"]) == sense
+            if self._heads[index].partner == index + 1 and self._heads[index].sense == sense
         ]
         return [(self[index], self[index + 1]) for index in firsts]
 
