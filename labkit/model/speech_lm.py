@@ -1,6 +1,6 @@
 """SpeechLM: a Qwen2 backbone and its MCTP chain, sharing embedding, final norm and head (paper Fig. 2)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -84,10 +84,16 @@ class SpeechLM(nn.Module):
         """A model with fresh weights, drawn from ``generator`` alone."""
         model = cls.empty(config, num_modules, attention).to(dtype)
         model.to_empty(device=device)
-        restore_rotary(model.backbone, device)
         model.backbone.tie_weights()
         initialize(model, config.initializer_range, generator)
         return model
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> "SpeechLM":
+        # Every .to() passes here, and .to(bfloat16) would round the rotary frequencies as well.
+        super()._apply(fn, recurse)
+        if self.device.type != "meta":
+            restore_rotary(self.backbone, self.device)
+        return self
 
     @property
     def config(self) -> Qwen2Config:

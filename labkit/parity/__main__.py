@@ -48,6 +48,12 @@ def run(paths: Sequence[str | Path], attention: Sequence[str] = ATTENTION) -> in
             except CaseError as error:
                 print(f"parity: {error}", file=sys.stderr)
                 unread += 1
+            except (ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
+                print(
+                    f"parity: {case.folder} cannot be replayed: {type(error).__name__}: {error}",
+                    file=sys.stderr,
+                )
+                unread += 1
     print(f"{checked - len(missed)} of {checked} checks passed")
     for row in missed:
         print(f"MISS {row}")

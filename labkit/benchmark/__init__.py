@@ -1,0 +1,1 @@
+"""Measuring: speed by mode, latency of the first audio, and what a machine could give at best."""

@@ -1,0 +1,120 @@
+"""Constrained decoding: only what can stand in a slot wins, from a smaller matrix product; the change is counted."""
+
+import pytest
+import torch
+from tiny import VOCABULARY, random_ids, random_prompts, tiny_model
+
+from labkit.generation import GenerationReport, Sampler, generate, greedy
+from labkit.generation import constraint as constraint_module
+from labkit.generation.constraint import ConstrainedHead
+from labkit.interleave import BOOST, MODES, Content, deinterleave
+from labkit.vocabulary import released_vocabulary
+
+V = VOCABULARY
+
+
+def head(
+    prompts: list[list[int]], measure: bool = False, report: GenerationReport | None = None
+) -> ConstrainedHead:
+    return ConstrainedHead(tiny_model(0), greedy, BOOST, V, prompts, report or GenerationReport(), measure)
+
+
+def allowed(ranges) -> set[int]:
+    return {token for first, last in ranges for token in range(first, last)}
+
+
+def test_what_may_stand_where() -> None:
+    made = head([[1]])
+    audio = set(range(V.audio_offset, V.size))
+    inside = audio | {V.end_of_audio}
+    for slot in Content:
+        assert allowed(made.candidates(True, slot)) == inside
+    assert allowed(made.candidates(False, Content.BEGIN_OF_AUDIO)) == {V.begin_of_audio, *V.end_of_turn}
+    outside = set(range(V.audio_offset)) - {V.end_of_audio}
+    for slot in (Content.TEXT, Content.AUDIO, Content.END_OF_AUDIO):
+        assert allowed(made.candidates(False, slot)) == outside
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("sampled", [False, True])
+def test_the_output_is_well_formed(mode: str, sampled: bool) -> None:
+    model = tiny_model(10)
+    for seed in range(4):
+        choose = Sampler(torch.Generator().manual_seed(seed), 2.0) if sampled else greedy
+        run = generate(
+            model, random_ids(5, seed), mode, max_new_tokens=60, vocabulary=V, constrained=True, choose=choose
+        )
+        tokens = run.ids()[0]
+        deinterleave(tokens, V)  # raises if audio and tags do not fit
+        assert run.report.constrained_slots == len(tokens)
+        assert run.report.constrained_rate is None
+
+
+def test_fewer_rows_are_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[int] = []
+
+    def linear(hidden: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        rows.append(weight.shape[0])
+        return torch.nn.functional.linear(hidden, weight)
+
+    monkeypatch.setattr(constraint_module, "linear", linear)
+    made = head([[V.begin_of_audio]])
+    ids, logits = made(torch.randn(1, 32, generator=torch.Generator().manual_seed(0)), 0)
+    assert rows == [1, 50]
+    assert logits.shape == (1, 51)
+    assert int(ids) in range(V.audio_offset, V.size) or int(ids) == V.end_of_audio
+    assert sum(last - first for first, last in released_candidates()) == 16385
+
+
+def released_candidates():
+    made = head([[1]])
+    made._vocabulary = released_vocabulary()
+    return made.candidates(True, Content.AUDIO)
+
+
+def test_the_best_of_the_candidates_wins() -> None:
+    model, prompt = tiny_model(3), random_ids(5)
+    run = generate(model, prompt, [1, 3], max_new_tokens=20, vocabulary=V, constrained=True, stop_ids=())
+    inside = False
+    stages = None
+    events = list(run)
+    with torch.no_grad():
+        stages = model(torch.tensor([prompt + [event.id for event in events]])).stages
+    made = ConstrainedHead(model, greedy, run_mode(), V, [prompt], GenerationReport())
+    for event in events:
+        stage = 0 if event.module is None else event.module + 1
+        logits = model.head(stages[stage][0, len(prompt) + event.index - 1 - stage])
+        candidates = sorted(allowed(made.candidates(inside, run_mode().holds(event.index))))
+        assert event.id == candidates[int(logits[candidates].argmax())]
+        inside = event.id == V.begin_of_audio or (inside and event.id != V.end_of_audio)
+
+
+def run_mode():
+    from labkit.interleave import parse
+
+    return parse([1, 3])
+
+
+def test_how_often_it_changed_a_token_is_counted() -> None:
+    model, prompts = tiny_model(10), random_prompts([5, 3])
+    plain = generate(model, prompts, "boost", max_new_tokens=1).ids()
+    options = {"vocabulary": V, "constrained": True, "measure_constraint": True, "stop_ids": ()}
+    run = generate(model, prompts, "boost", max_new_tokens=1, **options)
+    changed = sum(a != b for a, b in zip(plain, run.ids(), strict=True))
+    assert run.report.constrained_changed == changed
+    run = generate(model, prompts, "boost", max_new_tokens=40, **options)
+    unmeasured = generate(
+        model, prompts, "boost", max_new_tokens=40, **{**options, "measure_constraint": False}
+    )
+    assert run.ids() == unmeasured.ids()
+    assert run.report.constrained_slots == 80
+    assert 0 < run.report.constrained_rate < 1
+
+
+def test_rows_of_a_batch_at_different_places_equal_single_runs() -> None:
+    model = tiny_model(10)
+    prompts = [random_ids(4), [*random_ids(3, 1), V.begin_of_audio, V.audio_id(3)], random_ids(7, 2)]
+    options = {"max_new_tokens": 30, "vocabulary": V, "constrained": True, "stop_ids": ()}
+    together = generate(model, prompts, "balance", **options).ids()
+    for prompt, row in zip(prompts, together, strict=True):
+        assert generate(model, prompt, "balance", **options).ids() == [row]
