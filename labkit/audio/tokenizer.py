@@ -23,12 +23,13 @@ class TokenizerConfig(NetworkConfig):
     """Shape of a `SpeechTokenizer`; `phonemes` is the size of the supervision's label set."""
 
     phonemes: int
-    codebook_size: int = 1024
+    codebook_size: int = 4096
     code_width: int = 64
     width: int = 192
     frame_kernels: tuple[int, ...] = (9, 9, 9, 9)
     token_kernels: tuple[int, ...] = (5, 5)
-    head_kernels: tuple[int, ...] = (3,)
+    head_kernels: tuple[int, ...] = (5, 5)
+    head_look_ahead_tokens: int = 1
     look_ahead_frames: int = 5
 
 
@@ -47,7 +48,7 @@ class SpeechTokenizer(nn.Module):
         self.codebook = Codebook(config.codebook_size, config.code_width)
         # What the tokens are trained to carry; used in training and by lesson 01, never by `encode`.
         self.from_code = nn.Linear(config.code_width, width)
-        self.head_stack = CausalStack(width, config.head_kernels)
+        self.head_stack = CausalStack(width, config.head_kernels, look_ahead=config.head_look_ahead_tokens)
         self.phoneme_head = nn.Linear(width, per_token * config.phonemes)
         self.mel_head = nn.Linear(width, per_token * config.frames.mel_bins)
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 
+import psutil
 import torch
 from tqdm.auto import tqdm
 
@@ -24,6 +28,7 @@ from labkit.audio.griffin_lim import griffin_lim
 from labkit.audio.toy import ToyCodec
 from labkit.data.corpus import Corpus, CorpusSpec, Utterance, generate
 from labkit.data.phonemes import LANGUAGES, SILENCE
+from labkit.evaluation.cards import write_cards
 from labkit.evaluation.rates import edits
 from labkit.evaluation.reading import judge_reading
 from labkit.evaluation.recogniser import PhonemeJudge
@@ -264,8 +269,28 @@ def _median_seconds(call: Callable[[], object], repeats: int) -> float:
     return statistics.median(taken)
 
 
+def _score_language(language: str, count: int, codec: Path, judge: Path) -> list[Row]:
+    torch.set_num_threads(1)
+    chosen = held_out(generate(CorpusSpec()), language, count)
+    words = english_word_judge() if language == "en" else None
+    network = PhonemeJudge.load(judge)
+    return evaluate_codec(ToyCodec.load(codec), network, chosen, word_judge=words, total=len(chosen)).rows
+
+
+def _long_speech_memory(folder: Path) -> float:
+    """Peak memory in MB of a process that encodes and decodes ten minutes, over what it took before."""
+    torch.set_num_threads(1)
+    codec = ToyCodec.load(folder)
+    speech = 0.1 * torch.randn(600 * codec.sample_rate, generator=torch.Generator().manual_seed(0))
+    codec.decode(codec.encode(speech[: 10 * codec.sample_rate], codec.sample_rate))
+    before = psutil.Process().memory_info().rss
+    codec.decode(codec.encode(speech, codec.sample_rate))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return round((peak - before) / 1e6)
+
+
 def main() -> None:
-    """Score the shipped codec and write the numbers beside its weights."""
+    """Score a codec and write the numbers, and the cards of codec and judge, beside their weights."""
     parser = argparse.ArgumentParser(prog="python -m labkit.evaluation.codec", description=__doc__)
     parser.add_argument("--utterances", type=int, default=500, help="held-out utterances in each language")
     parser.add_argument("--codec", type=Path, default=weights_folder() / "toy-codec")
@@ -274,19 +299,31 @@ def main() -> None:
         "--out", type=Path, help="where to write the numbers; default: scores.json beside the codec"
     )
     arguments = parser.parse_args()
-    codec, judge = ToyCodec.load(arguments.codec), PhonemeJudge.load(arguments.judge)
-    corpus = generate(CorpusSpec())
+    codec, corpus = ToyCodec.load(arguments.codec), generate(CorpusSpec())
+    scores = CodecScores()
+    # A process for each language: pocketsphinx and the small networks gain nothing from more threads.
+    with ProcessPoolExecutor(len(LANGUAGES), mp_context=get_context("spawn")) as pool:
+        parts = [
+            pool.submit(_score_language, language, arguments.utterances, arguments.codec, arguments.judge)
+            for language in LANGUAGES
+        ]
+        for part in parts:
+            scores.rows += part.result()
+        memory = pool.submit(_long_speech_memory, arguments.codec).result()
     chosen = [each for lang in LANGUAGES for each in held_out(corpus, lang, arguments.utterances)]
-    scores = evaluate_codec(codec, judge, chosen, word_judge=english_word_judge(), total=len(chosen))
     sounds = [torch.from_numpy(utterance.waveform) for utterance, _ in chosen[::10]]
     versus = vocoder_against_griffin_lim(codec, sounds)
     report = {
         "table": scores.table(),
         "vocoder": {name: estimate._asdict() for name, estimate in versus.items()},
-        "seconds of computing on one thread per second of speech": speed(codec, torch.cat(sounds[:5])),
+        "speed": speed(codec, torch.cat(sounds[:5])),
+        "peak megabytes for ten minutes of speech": memory,
     }
-    out = arguments.out or arguments.codec / "scores.json"
-    out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (arguments.codec / "scores.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    spec = CorpusSpec()
+    write_cards(
+        arguments.codec, arguments.judge, report, sentences=spec.sentences, hours=corpus.seconds / 3600
+    )
     for row in report["table"]:
         print(
             "{language:4} {steps!s:>9} {measure:32} {value:.4f} [{low:.4f}, {high:.4f}] n={n}".format(**row)

@@ -146,7 +146,7 @@ class PhonemeJudge:
     def _score(self, heard: torch.Tensor, language: str, phonemes: Sequence[str]) -> float:
         index = {symbol: place for place, symbol in enumerate(self.symbols)}
         wanted = [f"{language}/{phoneme}" for phoneme in phonemes if phoneme != SILENCE]
-        unknown = sorted({each for each in wanted if each not in index})
+        unknown = sorted({each.partition("/")[2] for each in wanted if each not in index})
         if unknown:
             raise ValueError(f"no phonemes of {language!r}: {', '.join(unknown)}")
         target = torch.tensor([[index[each] for each in wanted]])

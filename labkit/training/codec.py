@@ -62,6 +62,7 @@ class TokenizerObjective:
     batch: int = 24
     length: int = 160
     continuous_steps: int = 300
+    phoneme_weight: float = 2.0
 
     def __call__(self, step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         mel, phonemes = crop([self.frames.mel, self.frames.phonemes], self.length, self.batch, generator)
@@ -79,7 +80,8 @@ class TokenizerObjective:
         with mixed_precision():
             logits, drawn = self.tokenizer.heads(code)
         return {
-            "phoneme": functional.cross_entropy(logits.float().flatten(0, 1), phonemes.flatten()),
+            "phoneme": self.phoneme_weight
+            * functional.cross_entropy(logits.float().flatten(0, 1), phonemes.flatten()),
             "mel": (drawn - mel).abs().mean(),
             "commitment": commitment,
         }

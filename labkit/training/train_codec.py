@@ -33,12 +33,18 @@ PARTS = ("tokenizer", "flow", "vocoder")
 
 @dataclass(frozen=True)
 class CodecRecipe:
-    """What decides the outcome beside the corpus: the seed and how long each part trains."""
+    """What decides the outcome beside the corpus.
+
+    `mel_mean` and `mel_scale` normalise the log-mels; they were measured once, on 2,000 utterances of the corpus.
+    """
 
     seed: int = 0
-    codebook_size: int = 1024
-    tokenizer_steps: int = 3000
-    flow_steps: int = 4000
+    mel_mean: float = -5.6006
+    mel_scale: float = 2.6166
+    utterances: int = 8000
+    codebook_size: int = 4096
+    tokenizer_steps: int = 3200
+    flow_steps: int = 3000
     vocoder_steps: int = 2500
     vocoder_utterances: int = 1200
     learning_rate: float = 2e-3
@@ -50,15 +56,16 @@ class CodecTraining:
     def __init__(self, recipe: CodecRecipe, corpus: Corpus, folder: Path) -> None:
         self.recipe, self.corpus, self.folder = recipe, corpus, folder
         self.settings = FrameSettings()
-        self.indices = corpus.indices(split="train")
+        # The corpus comes kind by kind; a part of it has to be drawn from all of them.
+        everything = corpus.indices(split="train")
+        order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(recipe.seed))
+        self.indices = [everything[place] for place in order[: recipe.utterances].tolist()]
         if len(self.indices) < 2:
             raise ValueError("the codec needs at least two training utterances; generate a larger corpus")
         mel = []
         for index in tqdm(self.indices, desc="log-mels", unit="utterance"):
             mel.append(log_mel(self._waveform(index)[None], self.settings)[0])
-        everything = torch.cat(mel[:2000])
-        self.mean, self.scale = round(float(everything.mean()), 4), round(float(everything.std()), 4)
-        self.mel = [(each - self.mean) / self.scale for each in mel]
+        self.mel = [(each - recipe.mel_mean) / recipe.mel_scale for each in mel]
 
     def tokenizer(self) -> SpeechTokenizer:
         """Train, or take from its checkpoint, the tokenizer."""
@@ -88,14 +95,13 @@ class CodecTraining:
 
     def vocoder(self) -> HarmonicVocoder:
         """Train, or take from its checkpoint, the vocoder."""
-        chosen = torch.randperm(len(self.indices), generator=torch.Generator().manual_seed(self.recipe.seed))
-        chosen = chosen[: self.recipe.vocoder_utterances].tolist()
-        waveforms = [self._waveform(self.indices[place]) for place in chosen]
+        chosen = self.indices[: self.recipe.vocoder_utterances]
+        waveforms = [self._waveform(index) for index in chosen]
         bar = tqdm(waveforms, desc="pitch", unit="utterance")
         pitch = [pitch_track(waveform.numpy(), self.settings) for waveform in bar]
-        config = VocoderConfig(mel_mean=self.mean, mel_scale=self.scale)
+        config = VocoderConfig(mel_mean=self.recipe.mel_mean, mel_scale=self.recipe.mel_scale)
         vocoder = self._new(lambda: HarmonicVocoder(config))
-        objective = VocoderObjective(vocoder, waveforms, [self.mel[place] for place in chosen], pitch)
+        objective = VocoderObjective(vocoder, waveforms, self.mel[: len(chosen)], pitch)
         self._fit(vocoder, objective, "vocoder", self.recipe.vocoder_steps)
         return vocoder
 
@@ -106,8 +112,8 @@ class CodecTraining:
             tokenizer,
             self.flow(tokenizer),
             self.vocoder(),
-            mel_mean=self.mean,
-            mel_scale=self.scale,
+            mel_mean=self.recipe.mel_mean,
+            mel_scale=self.recipe.mel_scale,
             phonemes=phoneme_symbols(),
         )
 
