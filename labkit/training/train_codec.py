@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -29,6 +31,9 @@ from labkit.training.fit import FitSettings, fit
 from labkit.training.frames import frame_labels, phoneme_symbols, pitch_track
 
 PARTS = ("tokenizer", "flow", "vocoder")
+
+Network = TypeVar("Network", bound=nn.Module)
+Objective = Callable[[int, torch.Generator], dict[str, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -121,12 +126,12 @@ class CodecTraining:
         samples = torch.from_numpy(self.corpus[index].waveform)
         return nn.functional.pad(samples, (0, -len(samples) % self.settings.samples_per_token))
 
-    def _new(self, make):
+    def _new(self, make: Callable[[], Network]) -> Network:
         with torch.random.fork_rng():
             torch.manual_seed(self.recipe.seed)
             return make()
 
-    def _fit(self, network: nn.Module, objective, part: str, steps: int) -> None:
+    def _fit(self, network: nn.Module, objective: Objective, part: str, steps: int) -> None:
         settings = FitSettings(steps=steps, learning_rate=self.recipe.learning_rate, seed=self.recipe.seed)
         fit(network, objective, settings, folder=self.folder / part, name=part)
 
