@@ -108,6 +108,7 @@ def evaluate_codec(
     utterances: Iterable[tuple[Utterance, Utterance | None]],
     *,
     word_judge: WordJudge | None = None,
+    word_judged: int = 500,
     steps: Sequence[int] = STEPS,
     total: int | None = None,
 ) -> CodecScores:
@@ -115,18 +116,22 @@ def evaluate_codec(
 
     Args:
         utterances: each with its minimal pair where it has one (that pair's reading is then the alternative).
-        word_judge: if given, listens to the English ones too.
+        word_judge: if given, listens to the English ones too, but for random words (coverage), which no language
+            model of the corpus knows.
+        word_judged: to at most so many of them, since it takes a second for each sound.
         total: how many utterances there are, for the progress bar.
     """
     scores = CodecScores()
     for utterance, partner in tqdm(utterances, total=total, desc="judging the codec", unit="utterance"):
         original = torch.from_numpy(utterance.waveform)
         tokens = codec.encode(original, utterance.sample_rate)
+        by_words = utterance.language == "en" and utterance.kind != "coverage" and word_judged > 0
+        word_judged -= by_words
         heard = {ORIGINAL: original} | {count: codec.decode(tokens, count) for count in steps}
         for count, waveform in heard.items():
-            scores.rows.append(
-                _judge(utterance, partner, original, waveform, codec, judge, word_judge, count)
-            )
+            # Of the decodes, pocketsphinx hears the finest alone.
+            listens = word_judge if by_words and count in (ORIGINAL, max(steps)) else None
+            scores.rows.append(_judge(utterance, partner, original, waveform, codec, judge, listens, count))
     return scores
 
 
@@ -148,7 +153,7 @@ def _judge(
         verdict = judge_reading(judge, waveform, codec.sample_rate, utterance.language, candidates)
         right = verdict.reading == utterance.homograph.reading
     words = word_errors = 0
-    if word_judge is not None and utterance.language == "en" and utterance.kind != "coverage":
+    if word_judge is not None:
         said = [word.lower() for word in utterance.sentence.words]
         words = len(said)
         word_errors = edits(said, word_judge.hear(waveform, codec.sample_rate).words)
@@ -267,12 +272,15 @@ def _median_seconds(call: Callable[[], object], repeats: int) -> float:
     return statistics.median(taken)
 
 
-def _score_language(language: str, count: int, codec: Path, judge: Path) -> list[Row]:
+def _score_language(language: str, count: int, word_judged: int, codec: Path, judge: Path) -> list[Row]:
     torch.set_num_threads(1)
     chosen = held_out(generate(CorpusSpec()), language, count)
     words = english_word_judge() if language == "en" else None
     network = PhonemeJudge.load(judge)
-    return evaluate_codec(ToyCodec.load(codec), network, chosen, word_judge=words, total=len(chosen)).rows
+    scores = evaluate_codec(
+        ToyCodec.load(codec), network, chosen, word_judge=words, word_judged=word_judged, total=len(chosen)
+    )
+    return scores.rows
 
 
 def _long_speech_memory(folder: Path) -> float:
@@ -293,6 +301,9 @@ def main() -> None:
     """Score a codec and write the numbers, and the cards of codec and judge, beside their weights."""
     parser = argparse.ArgumentParser(prog="python -m labkit.evaluation.codec", description=__doc__)
     parser.add_argument("--utterances", type=int, default=500, help="held-out utterances in each language")
+    parser.add_argument(
+        "--word-judged", type=int, default=500, help="of them, how many pocketsphinx hears too"
+    )
     parser.add_argument("--codec", type=Path, default=weights_folder() / "toy-codec")
     parser.add_argument("--judge", type=Path, default=weights_folder() / "phoneme-judge")
     parser.add_argument(
@@ -304,7 +315,14 @@ def main() -> None:
     # A process for each language: pocketsphinx and the small networks gain nothing from more threads.
     with ProcessPoolExecutor(len(LANGUAGES), mp_context=get_context("spawn")) as pool:
         parts = [
-            pool.submit(_score_language, language, arguments.utterances, arguments.codec, arguments.judge)
+            pool.submit(
+                _score_language,
+                language,
+                arguments.utterances,
+                arguments.word_judged,
+                arguments.codec,
+                arguments.judge,
+            )
             for language in LANGUAGES
         ]
         for part in parts:
