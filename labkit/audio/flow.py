@@ -43,7 +43,8 @@ class FlowDecoder(nn.Module):
         super().__init__()
         self.config = config
         width, mel_bins = config.width, config.frames.mel_bins
-        self.embed = nn.Embedding(config.codebook_size, width)
+        self.codes = nn.Embedding(config.codebook_size, config.code_width)
+        self.from_code = nn.Linear(config.code_width, width)
         self.token_stack = CausalStack(width, config.token_kernels, look_ahead=config.look_ahead_tokens)
         self.upsample = nn.Linear(width, width * config.frames.frames_per_token)
         self.frame_stack = CausalStack(width, config.frame_kernels)
@@ -60,6 +61,18 @@ class FlowDecoder(nn.Module):
         """
         hidden = self.frame_stack(self.spread(self.token_stack(self.embed(tokens))))
         return hidden, self.to_mean(hidden)
+
+    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+        """What stands for each token: `(batch, tokens) -> (batch, tokens, width)`."""
+        return self.from_code(self.codes(tokens))
+
+    @torch.no_grad()
+    def start_from(self, codebook: torch.Tensor) -> None:
+        """Let training start from the tokenizer's `codebook` `(size, code_width)` of unit vectors.
+
+        Tokens that sound alike then start out alike, and a rare one learns from its neighbours.
+        """
+        self.codes.weight.copy_(codebook * codebook.shape[1] ** 0.5)
 
     def spread(self, x: torch.Tensor) -> torch.Tensor:
         """Five frames from each token: `(batch, tokens, width) -> (batch, frames, width)`."""

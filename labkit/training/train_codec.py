@@ -49,7 +49,7 @@ class CodecRecipe:
     utterances: int = 8000
     codebook_size: int = 4096
     tokenizer_steps: int = 3200
-    flow_steps: int = 3000
+    flow_steps: int = 2600
     vocoder_steps: int = 2500
     vocoder_utterances: int = 1200
     learning_rate: float = 2e-3
@@ -95,6 +95,7 @@ class CodecTraining:
             tokens = [tokenizer.encode(mel[None])[0] for mel in bar]
         tokens = [each.clone() for each in tokens]
         decoder = self._new(lambda: FlowDecoder(FlowConfig(codebook_size=self.recipe.codebook_size)))
+        decoder.start_from(tokenizer.codebook.vectors)
         self._fit(decoder, FlowObjective(decoder, self.mel, tokens), "flow", self.recipe.flow_steps)
         return decoder
 
