@@ -90,6 +90,10 @@ def test_an_unknown_kernel_is_refused() -> None:
         tiny_model(0, attention="fast")
     with pytest.raises(ValueError, match="flash-attn"):
         tiny_model(0, attention="flash_attention_2")
+    model = tiny_model(0)
+    model.attention = "typo"
+    with pytest.raises(ValueError, match="no attention kernel 'typo'"):
+        model(torch.tensor([[1, 2]]))
 
 
 def flash_stand_in(

@@ -19,7 +19,7 @@ from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
 
 from labkit.generation import generate
 from labkit.interleave import BALANCE, BOOST, TURBO, VANILLA, Content, InterleaveMode
-from labkit.model import RELEASED_MODULES, SIZES, SpeechLM, estimate_memory, size_config
+from labkit.model import RELEASED_MODULES, SIZES, SpeechLM, estimate_memory, packed_weights, size_config
 from labkit.vocabulary import released_vocabulary
 
 YARDSTICK = "transformers"
@@ -134,19 +134,35 @@ def benchmark(
     rounds: int = 5,
     device: str = "cpu",
     dtype: str = "float32",
+    packed: bool = False,
     seed: int = 0,
 ) -> dict[str, object]:
     """Time all modes at one size with random weights.
 
+    Args:
+        size: one of ``labkit.model.SIZES``.
+        tokens: to generate.
+        prompt_tokens: to prefill.
+        rounds: in which every contender has a turn.
+        device: where to run.
+        dtype: of the weights.
+        packed: time everything again with weights laid out for few rows; see `labkit.model.packed_weights`.
+        seed: of weights and prompt.
+
     Returns:
-        The setting, and under ``"results"`` the summary by contender.
+        The setting, and under ``"results"`` (and ``"results_packed"``) the summary by contender.
     """
     config, kind = size_config(size), getattr(torch, dtype)
     print(estimate_memory(config, RELEASED_MODULES, kind, tokens=prompt_tokens + tokens))
     generator = torch.Generator().manual_seed(seed)
     model = SpeechLM.from_config(config, RELEASED_MODULES, generator=generator, dtype=kind, device=device)
     prompt = torch.randint(config.vocab_size, (prompt_tokens,), generator=generator).tolist()
-    results = summarize(measure(contenders(model, prompt, tokens), rounds), tokens)
+    runs = contenders(model, prompt, tokens)
+    results = {"results": summarize(measure(runs, rounds), tokens)}
+    if packed:
+        with packed_weights(model) as extra_bytes:
+            results["packed_bytes"] = extra_bytes
+            results["results_packed"] = summarize(measure(runs, rounds), tokens)
     return {
         "size": size,
         "tokens": tokens,
@@ -159,7 +175,7 @@ def benchmark(
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "results": results,
+        **results,
     }
 
 
@@ -175,12 +191,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--packed", action="store_true", help="also with weights laid out for few rows")
     parser.add_argument("--out", type=Path, help="write the JSON here as well")
     chosen = parser.parse_args(arguments)
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
     found = benchmark(
-        chosen.size, chosen.tokens, chosen.prompt_tokens, chosen.rounds, chosen.device, chosen.dtype
+        chosen.size,
+        chosen.tokens,
+        chosen.prompt_tokens,
+        chosen.rounds,
+        chosen.device,
+        chosen.dtype,
+        chosen.packed,
     )
     text = json.dumps(found, indent=2)
     print(text)

@@ -12,8 +12,7 @@ from labkit.generation.makers import planned_makers, public_makers
 from labkit.generation.sampling import Choose, greedy
 from labkit.generation.state import GenerationState
 from labkit.generation.verified import decode_verified
-from labkit.interleave import VANILLA, InterleaveMode, parse
-from labkit.interleave.weave import content_of
+from labkit.interleave import VANILLA, InterleaveMode, content_of, parse
 from labkit.model.speech_lm import SpeechLM
 from labkit.vocabulary import Vocabulary
 
@@ -53,14 +52,15 @@ class Generation:
     def _run(self, steps: Iterator[Step], begun: float) -> Iterator[Event]:
         finished = [False] * self.state.batch
         for step in steps:
+            tokens = step.ids.tolist()  # waits for the device, so that the time below is the token's
             seconds = time.perf_counter() - begun
-            for row, token in enumerate(step.ids.tolist()):
+            for row, token in enumerate(tokens):
                 if finished[row]:
                     continue
-                finished[row] = token in self._stop_ids
+                if token in self._stop_ids:
+                    finished[row] = self.state.finished[row] = True
                 modality = content_of(token, self._vocabulary) if self._vocabulary else None
                 yield Event(token, modality, step.module, step.index, seconds, row)
-            self.state.finished = torch.tensor(finished, device=self.state.ids.device)
             if all(finished):
                 return
 

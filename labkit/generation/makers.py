@@ -33,7 +33,7 @@ def public_makers(counts: Sequence[int], available: int, tokens: int) -> Maker:
     Raises:
         ValueError: an empty or odd list, or a last pair without tokens.
     """
-    if not counts or len(counts) % 2 or sum(counts[-2:]) < 1:
+    if not counts or len(counts) % 2 or max(counts[-2:]) < 1:
         raise ValueError(f"even the public code needs pairs of counts that make tokens, got {list(counts)}")
     pairs = list(zip(counts[::2], counts[1::2], strict=True))
     wishes: list[bool] = []  # whether each slot asks for an MCTP module

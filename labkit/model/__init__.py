@@ -3,6 +3,7 @@
 from labkit.model.attention import KERNELS
 from labkit.model.cache import KeyValueCache
 from labkit.model.checkpoint import load_speech_lm, save_speech_lm
+from labkit.model.few_rows import packed_weights
 from labkit.model.growth import grow_chain, grow_vocabulary
 from labkit.model.hooks import HookPoint, hook_names, hook_points
 from labkit.model.knockouts import Knockout, KnockoutNeverFired, KnockoutReport
@@ -44,6 +45,7 @@ __all__ = [
     "hook_names",
     "hook_points",
     "load_speech_lm",
+    "packed_weights",
     "released_keys",
     "released_state",
     "save_speech_lm",

@@ -62,7 +62,12 @@ def attend(
     Returns:
         The output ``(batch, queries, heads, head_dim)`` and, from eager only, the weights
         ``(batch, heads, queries, keys)``.
+
+    Raises:
+        ValueError: no such kernel.
     """
+    if kernel not in KERNELS:
+        raise ValueError(f"no attention kernel {kernel!r}; choose one of {', '.join(KERNELS)}")
     if kernel == "flash_attention_2":
         return _flash(module, query, key, value, attention_mask, segments, **kwargs), None
     queries, keys = query.shape[2], key.shape[2]

@@ -4,6 +4,7 @@ import copy
 
 import torch
 
+from labkit.model.few_rows import use_few_rows
 from labkit.model.mctp import MCTPModule
 from labkit.model.speech_lm import SpeechLM
 
@@ -28,7 +29,9 @@ def grow_chain(model: SpeechLM, num_modules: int, generator: torch.Generator | N
     if num_modules < model.num_modules:
         raise ValueError(f"the chain has {model.num_modules} modules already; it can only grow")
     while model.num_modules < num_modules:
-        model.chain.append(_copy_last(model) if model.num_modules else _first_module(model, generator))
+        module = _copy_last(model) if model.num_modules else _first_module(model, generator)
+        use_few_rows(module)
+        model.chain.append(module)
     return model
 
 

@@ -12,6 +12,7 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
 from labkit.model.attention import check_kernel
 from labkit.model.backbone import empty_backbone, initialize, restore_rotary
 from labkit.model.cache import KeyValueCache
+from labkit.model.few_rows import use_few_rows
 from labkit.model.hooks import Function, Taps, choose_hooks
 from labkit.model.knockouts import ActiveKnockout, Knockout, KnockoutReport
 from labkit.model.masks import Pass
@@ -59,6 +60,7 @@ class SpeechLM(nn.Module):
         self.chain = chain
         self.attention = check_kernel(attention)
         self.module_loss_weight = module_loss_weight
+        use_few_rows(self)
         self._knockouts: list[KnockoutReport] = []  # in force inside a `with` block, and only there
         self._taps: list[Taps] = []
 

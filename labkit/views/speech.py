@@ -105,7 +105,7 @@ def mel_comparison(
         subplot_titles=list(panels),
         shared_xaxes=True,
         shared_yaxes=True,
-        vertical_spacing=0.12,
+        vertical_spacing=0.25 / max(rows, 2),
         horizontal_spacing=0.04,
     )
     arrays = [np.asarray(mel) for mel in panels.values()]
