@@ -54,7 +54,7 @@ def speech_strip(
     mel = np.asarray(mel)
     figure.add_trace(
         go.Heatmap(
-            z=np.round(mel.T, 2),
+            z=np.round(mel.T, 1),
             x=(np.arange(len(mel)) + 0.5) / frame_rate,
             colorscale="Cividis",
             showscale=False,
@@ -113,7 +113,7 @@ def mel_comparison(
     for place, mel in enumerate(arrays):
         figure.add_trace(
             go.Heatmap(
-                z=np.round(mel.T, 2),
+                z=np.round(mel.T, 1),
                 x=(np.arange(len(mel)) + 0.5) / frame_rate,
                 zmin=low,
                 zmax=high,
