@@ -75,17 +75,16 @@ def attend(
     if attention_mask is None and queries > 1 and (kernel == "eager" or queries != keys):
         attention_mask = causal_mask(queries, keys, query.dtype, query.device)
     forward = eager_attention_forward if kernel == "eager" else sdpa_attention_forward
-    with _precise(query):
-        return forward(module, query, key, value, attention_mask, **kwargs)
+    return forward(module, query, key, value, attention_mask, **kwargs)
 
 
-def _precise(query: torch.Tensor) -> AbstractContextManager:
-    """Plain arithmetic for sdpa where rounding shows and speed does not.
+def precise(device: torch.device) -> AbstractContextManager:
+    """Plain arithmetic for sdpa in the block, where rounding shows and speed does not: on the CPU, outside training.
 
     PyTorch's fast sdpa kernel for the CPU approximates exp. Along a chain of ten modules the error grows to some
     1e-4 of a logit, twice what other rounding brings, so that cached and recomputed passes would differ by it.
     """
-    if query.device.type == "cpu" and not torch.is_grad_enabled():
+    if device.type == "cpu" and not torch.is_grad_enabled():
         return sdpa_kernel(SDPBackend.MATH)
     return nullcontext()
 

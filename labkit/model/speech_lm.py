@@ -9,7 +9,7 @@ from torch import nn
 from transformers import Qwen2Config, Qwen2ForCausalLM
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
 
-from labkit.model.attention import check_kernel
+from labkit.model.attention import check_kernel, precise
 from labkit.model.backbone import empty_backbone, initialize, restore_rotary
 from labkit.model.cache import KeyValueCache
 from labkit.model.few_rows import use_few_rows
@@ -161,9 +161,10 @@ class SpeechLM(nn.Module):
             layers, hidden = [module.layer], module.join(embeds, previous)
         plan = AttentionPlan(p, self.attention, hidden.dtype, self._knockouts, self._taps)
         rotary = self.backbone.model.rotary_emb(hidden, p.query_positions)
-        for layer in layers:
-            attention = plan.arguments(layer.self_attn.layer_idx)
-            hidden = layer(hidden, position_embeddings=rotary, past_key_values=cache, **attention)
+        with precise(hidden.device):
+            for layer in layers:
+                attention = plan.arguments(layer.self_attn.layer_idx)
+                hidden = layer(hidden, position_embeddings=rotary, past_key_values=cache, **attention)
         hidden = self.backbone.model.norm(hidden)
         for taps in self._taps:
             hidden = taps.final(p, hidden)
