@@ -31,12 +31,14 @@ class SpeechLosses:
         next_token: the backbone's cross-entropy, in nats.
         modules: one cross-entropy per MCTP module.
         targets: number of targets of the backbone and of each module.
+        correct: how many of those targets were the likeliest token.
     """
 
     total: torch.Tensor
     next_token: torch.Tensor
     modules: tuple[torch.Tensor, ...]
     targets: tuple[int, ...]
+    correct: tuple[int, ...]
 
 
 def stage_targets(labels: torch.Tensor, positions: torch.Tensor, stage: int) -> torch.Tensor:
@@ -87,16 +89,17 @@ def speech_losses(
     if labels.shape != ids.shape:
         raise ValueError(f"labels {tuple(labels.shape)} must have the shape of the ids {tuple(ids.shape)}")
     output = model(ids, embeds=embeds, positions=positions, attention_mask=attention_mask)
-    losses, counts = [], []
+    losses, counts, correct = [], [], []
     for stage in range(model.num_modules + 1):
-        loss, count = _stage_loss(model, output, labels, stage, num_items, targets)
+        loss, count, right = _stage_loss(model, output, labels, stage, num_items, targets)
         losses.append(loss)
         counts.append(count)
+        correct.append(right)
     next_token, *modules = losses
     total = next_token if backbone_trains(model) else torch.zeros_like(next_token)
     if modules:
         total = total + torch.stack(modules).mean() * model.module_loss_weight
-    return SpeechLosses(total, next_token, tuple(modules), tuple(counts))
+    return SpeechLosses(total, next_token, tuple(modules), tuple(counts), tuple(correct))
 
 
 def backbone_trains(model: SpeechLM) -> bool:
@@ -111,12 +114,13 @@ def _stage_loss(
     stage: int,
     num_items: int | None,
     targets: Targets,
-) -> tuple[torch.Tensor, int]:
+) -> tuple[torch.Tensor, int, int]:
     if stage >= len(output.stages):  # the row is too short for this module
-        return labels.new_zeros((), dtype=torch.float32), 0
+        return labels.new_zeros((), dtype=torch.float32), 0, 0
     wanted = targets(labels, output.positions, stage)
     rows = wanted != IGNORE
     count = int(rows.sum())
     # Only rows with a target meet the head, whose vocabulary makes it the widest layer of all.
     logits = model.head(output.stages[stage][rows]).float()
-    return cross_entropy(logits, wanted[rows], reduction="sum") / max(num_items or count, 1), count
+    correct = int((logits.argmax(-1) == wanted[rows]).sum())
+    return cross_entropy(logits, wanted[rows], reduction="sum") / max(num_items or count, 1), count, correct

@@ -1,0 +1,283 @@
+"""The training loop of all stages, on accelerate: one process or many, CPU or GPU, without a line changed.
+
+    for every step:  take its rows -> loss of each batch -> backward -> clip -> AdamW -> cosine -> log -> checkpoint
+
+Step `s` always takes the same rows of the stream, shared out among processes and batches; every loss is a sum divided
+by the targets of the *whole* step. So the losses do not depend on how many processes there are, nor on how many
+batches a step is cut into. Run it under `accelerate launch` for more processes or machines, FSDP or DeepSpeed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from tqdm.auto import tqdm
+from transformers import get_cosine_schedule_with_warmup
+
+from labkit.data.packing import PackedRow, collate
+from labkit.model import SpeechLM
+from labkit.training.history import History, Listener
+from labkit.training.objective import Measures, SpeechObjective, count_targets
+from labkit.training.stages import BETAS, Part, Stage
+from labkit.training.stream import RowStream
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How long, how fast, and in what portions to train.
+
+    Attributes:
+        steps: optimizer steps.
+        rows: packed rows per step, over all processes (the paper's global batch is 256 rows of 8192 tokens).
+        batch_rows: rows per forward pass of one process; smaller takes less memory and changes nothing else.
+        learning_rates: by part; the stage's own, which are the paper's, where a part is missing.
+        warmup: share of the steps with a linearly rising learning rate; a cosine to zero follows.
+        clip: largest norm of the gradient.
+        precision: "no", "bf16", or "auto" for bf16 where there is a GPU.
+        log_every: steps per row of the history.
+        checkpoint_every: steps per checkpoint.
+        seed: of whatever is drawn at random.
+
+    Raises:
+        ValueError: a number that must be positive is not.
+    """
+
+    steps: int
+    rows: int = 16
+    batch_rows: int = 16
+    learning_rates: dict[Part, float] = field(default_factory=dict)
+    warmup: float = 0.03
+    clip: float = 1.0
+    precision: str = "auto"
+    log_every: int = 10
+    checkpoint_every: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "rows", "batch_rows", "clip", "log_every", "checkpoint_every"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.precision not in ("auto", "no", "bf16"):
+            raise ValueError(f"precision is auto, no or bf16, not {self.precision!r}")
+
+
+def train(
+    model: SpeechLM,
+    stage: Stage,
+    stream: RowStream,
+    settings: LoopSettings,
+    *,
+    folder: Path | None = None,
+    listeners: Sequence[Listener] = (),
+) -> History:
+    """Train a model in place through one stage.
+
+    Args:
+        model: as the stage before left it, in float32; the stage grows and freezes it.
+        stage: what trains.
+        stream: the packed rows.
+        settings: how long and how fast.
+        folder: for checkpoints and the history. A run that finds a checkpoint of its own there goes on from it and
+            ends with the losses that an uninterrupted run would have had.
+        listeners: called with every logged row, in the main process.
+
+    Returns:
+        The history; a row holds the step, learning rates, losses and accuracies of backbone and modules (means since
+        the row before), the gradient's norm, and targets per second.
+
+    Raises:
+        StageError: the model does not fit the stage.
+        ValueError: the rows of a step cannot be shared out evenly among processes and batches.
+        FloatingPointError: a loss is not finite; nothing has been updated with it.
+        MemoryError: a batch does not fit; the message names the setting to change.
+    """
+    stage.prepare(model, torch.Generator().manual_seed(settings.seed))
+    return _Run(model, stage, stream, settings, folder, listeners).run()
+
+
+class _Run:
+    """One call of `train`: what the steps share."""
+
+    def __init__(
+        self,
+        model: SpeechLM,
+        stage: Stage,
+        stream: RowStream,
+        settings: LoopSettings,
+        folder: Path | None,
+        listeners: Sequence[Listener],
+    ) -> None:
+        self.stage, self.stream, self.settings, self.folder = stage, stream, settings, folder
+        self.listeners = listeners
+        cuda = torch.cuda.is_available()
+        precision = ("bf16" if cuda else "no") if settings.precision == "auto" else settings.precision
+        self.accelerator = Accelerator(mixed_precision=precision)
+        self.batches = self._batches_per_step()
+        self.accelerator.gradient_accumulation_steps = self.batches
+        optimizer = torch.optim.AdamW(self._groups(model), betas=BETAS, weight_decay=stage.weight_decay)
+        self.scheduler = get_cosine_schedule_with_warmup(
+            optimizer, round(settings.warmup * settings.steps), settings.steps
+        )
+        self.objective, self.optimizer = self.accelerator.prepare(SpeechObjective(model), optimizer)
+        # Not prepared by accelerate, which would step it once for every process.
+        self.accelerator.register_for_checkpointing(self.scheduler)
+
+    def run(self) -> History:
+        start, settings = self._resume(), self.settings
+        self.objective.train()
+        history = History(self.folder if self._is_main else None, until=start, listeners=self._listeners)
+        since: list[torch.Tensor] = []
+        began, targets = time.perf_counter(), 0
+        bar = tqdm(
+            total=settings.steps,
+            initial=start,
+            desc=f"stage {self.stage.number}",
+            unit="step",
+            disable=not self._is_main,
+        )
+        with bar:
+            for step in range(start, settings.steps):
+                rates = dict(zip(self.stage.trains, self.scheduler.get_last_lr(), strict=True))
+                parts, norm = self._step(step)
+                since.append(parts)
+                done = step + 1
+                bar.update()
+                if done % settings.log_every == 0 or done == settings.steps:
+                    measured = Measures.of(torch.stack(since).sum(0))
+                    since.clear()
+                    targets += measured.targets
+                    row = {"step": step, **measured.row(), "gradient norm": norm}
+                    row |= {f"learning rate/{part}": rate for part, rate in rates.items()}
+                    row["targets per second"] = targets / (time.perf_counter() - began)
+                    history.add(row)
+                    bar.set_postfix_str(_short(measured))
+                if self.folder is not None and (
+                    done % settings.checkpoint_every == 0 or done == settings.steps
+                ):
+                    self._save(done)
+        history.close()
+        self.objective.eval()
+        self.accelerator.free_memory()
+        return history
+
+    def _step(self, step: int) -> tuple[torch.Tensor, float]:
+        """One optimizer step; returns summed parts `(1 + modules, 3)` of all processes and the gradient's norm."""
+        rows = self.stream.take(step * self.settings.rows, self.settings.rows)
+        num_items = count_targets(collate(rows))
+        if num_items == 0:
+            raise ValueError(
+                f"step {step} of stage {self.stage.number} has no target; check the data's labels"
+            )
+        total, norm = None, 0.0
+        for batch in self._own_batches(rows):
+            with self.accelerator.accumulate(self.objective):
+                parts = self._backward(batch, num_items, step)
+                total = parts if total is None else total + parts
+                if self.accelerator.sync_gradients:
+                    parameters = list(self.objective.parameters())
+                    norm = float(self.accelerator.clip_grad_norm_(parameters, self.settings.clip))
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+        self.scheduler.step()
+        return self.accelerator.reduce(total).cpu(), norm
+
+    def _backward(self, batch: Sequence[PackedRow], num_items: int, step: int) -> torch.Tensor:
+        tensors = {name: each.to(self.accelerator.device) for name, each in collate(batch).items()}
+        try:
+            loss, parts = self.objective(tensors, num_items)
+            if not torch.isfinite(loss):
+                raise FloatingPointError(
+                    f"the loss is {loss.item()} at step {step} of stage {self.stage.number}; lower the learning "
+                    f"rate {self._rates()} or the clipping norm ({self.settings.clip}), or look at the step's rows"
+                )
+            # accelerate takes means over batches and processes; the losses are shares of a sum already.
+            self.accelerator.backward(loss * self.batches * self.accelerator.num_processes)
+        except RuntimeError as error:
+            if any(phrase in str(error) for phrase in OUT_OF_MEMORY):
+                shape = tuple(tensors["input_ids"].shape)
+                raise MemoryError(
+                    f"a batch of {shape[0]} rows of {shape[1]} tokens does not fit into the memory of "
+                    f"{self.accelerator.device}; lower batch_rows (now {self.settings.batch_rows}), which changes no "
+                    "result, or the length of the packed rows"
+                ) from error
+            raise
+        return parts
+
+    def _own_batches(self, rows: Sequence[PackedRow]) -> list[Sequence[PackedRow]]:
+        share = len(rows) // self.accelerator.num_processes
+        own = rows[self.accelerator.process_index * share :][:share]
+        size = share // self.batches
+        return [own[start : start + size] for start in range(0, share, size)]
+
+    def _batches_per_step(self) -> int:
+        """Forward passes per step and process: as few as `batch_rows` allows, all of one size."""
+        processes, rows = self.accelerator.num_processes, self.settings.rows
+        if rows % processes:
+            raise ValueError(
+                f"{rows} rows a step cannot be shared out evenly among {processes} processes; make rows a multiple "
+                f"of {processes}"
+            )
+        share = rows // processes
+        return next(
+            n for n in range(1, share + 1) if share % n == 0 and share // n <= self.settings.batch_rows
+        )
+
+    def _groups(self, model: SpeechLM) -> list[dict]:
+        rates = self._rates()
+        named = list(self.stage.parameters(model))
+        return [
+            {"params": [p for owner, _, p in named if owner is part], "lr": rates[part]}
+            for part in self.stage.trains
+        ]
+
+    def _rates(self) -> dict[Part, float]:
+        return {
+            part: self.stage.learning_rates[part] for part in self.stage.trains
+        } | self.settings.learning_rates
+
+    def _resume(self) -> int:
+        found = [] if self.folder is None else _checkpoints(self.folder)
+        if not found:
+            return 0
+        self.accelerator.load_state(str(found[-1]))
+        return self.scheduler.last_epoch
+
+    def _save(self, step: int) -> None:
+        # Write beside, then rename: a run killed while saving leaves the last whole checkpoint.
+        partial = self.folder / "checkpoint.partial"
+        self.accelerator.save_state(str(partial))
+        self.accelerator.wait_for_everyone()
+        if self._is_main:
+            older = _checkpoints(self.folder)
+            partial.replace(self.folder / f"checkpoint-{step:07d}")
+            for each in older:
+                shutil.rmtree(each)
+        self.accelerator.wait_for_everyone()
+
+    @property
+    def _is_main(self) -> bool:
+        return self.accelerator.is_main_process
+
+    @property
+    def _listeners(self) -> Sequence[Listener]:
+        return self.listeners if self._is_main else ()
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Whole checkpoints, oldest first."""
+    return sorted(folder.glob("checkpoint-" + "[0-9]" * 7))
+
+
+def _short(measured: Measures) -> str:
+    """The progress bar's words: the backbone, and the first and last module."""
+    places = dict.fromkeys((0, 1, len(measured.losses) - 1)) if len(measured.losses) > 1 else (0,)
+    names = ["backbone", *(f"module {k}" for k in range(len(measured.losses) - 1))]
+    return ", ".join(f"{names[p]} {measured.losses[p]:.3f} ({measured.accuracies[p]:.0%})" for p in places)

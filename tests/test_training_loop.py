@@ -1,0 +1,197 @@
+"""The training loop: what moves in each stage, exact resume, batches and processes that change nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from tiny import VOCABULARY, random_ids, tiny_model
+
+from labkit.data.packing import EncodedSample, PackedRow, pack
+from labkit.training.history import read_history
+from labkit.training.loop import LoopSettings, train
+from labkit.training.stages import STAGES, Part, StageError, stage
+from labkit.training.stream import RowStream
+
+SETTINGS = LoopSettings(
+    steps=6,
+    rows=4,
+    batch_rows=4,
+    learning_rates={Part.BACKBONE: 1e-3, Part.CHAIN: 1e-3},
+    precision="no",
+    log_every=1,
+    checkpoint_every=2,
+)
+
+
+def rows(epoch: int) -> list[PackedRow]:
+    samples = []
+    for index in range(30):
+        ids = np.array(random_ids(5 + index % 17, 1000 * epoch + index, VOCABULARY.size), np.int32)
+        labels = np.where(np.arange(len(ids)) < 2, -100, ids).astype(np.int32)
+        samples.append(EncodedSample(ids, labels, Path("made"), index))
+    return pack(samples, 40)
+
+
+def moved(number: int, modules: int) -> set[str]:
+    """Names of the parameters that one step of a stage changes."""
+    model = tiny_model(modules)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    # The stage grows new modules; those have no "before" and are compared with what growing gives.
+    settings = replace(SETTINGS, steps=1, warmup=0.0)
+    grown = stage(number).prepare(tiny_model(modules), torch.Generator().manual_seed(settings.seed))
+    before |= {name: value.detach().clone() for name, value in grown.named_parameters()}
+    train(model, stage(number), RowStream(rows), settings)
+    return {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+
+
+def names(modules: int, backbone: bool, chain: bool) -> set[str]:
+    """Exactly the parameters of a model with that many modules which a stage should move."""
+    layer = {
+        "input_layernorm.weight",
+        "post_attention_layernorm.weight",
+        *(f"mlp.{part}_proj.weight" for part in ("gate", "up", "down")),
+        *(f"self_attn.{part}_proj.weight" for part in "qkvo"),
+        *(f"self_attn.{part}_proj.bias" for part in "qkv"),
+    }
+    wanted = set()
+    if backbone:
+        wanted |= {f"backbone.model.layers.{i}.{name}" for i in range(2) for name in layer}
+        wanted |= {
+            "backbone.model.embed_tokens.weight",
+            "backbone.model.norm.weight",
+            "backbone.lm_head.weight",
+        }
+    if chain:
+        own = {f"layer.{name}" for name in layer} | {
+            f"{p}.weight" for p in ("projection", "embed_norm", "hidden_norm")
+        }
+        wanted |= {f"chain.{k}.{name}" for k in range(modules) for name in own}
+    return wanted
+
+
+@pytest.mark.parametrize(
+    ("number", "before", "after", "backbone", "chain"),
+    [(0, 0, 0, True, False), (1, 0, 0, True, False), (2, 0, 1, False, True), (3, 1, 10, False, True), (4, 3, 3, True, True)],
+)  # fmt: skip
+def test_each_stage_moves_exactly_its_parameters(number, before, after, backbone, chain):
+    # A key's bias shifts all scores of a query alike, so its gradient is zero but for rounding.
+    assert moved(number, before) ^ names(after, backbone, chain) <= {
+        name for name in names(after, backbone, chain) if name.endswith("k_proj.bias")
+    }
+
+
+def test_a_stage_refuses_a_model_it_cannot_start_from():
+    generator = torch.Generator().manual_seed(0)
+    with pytest.raises(StageError, match="trains 1 modules, but the model has 3 already"):
+        STAGES[2].prepare(tiny_model(3), generator)
+    with pytest.raises(StageError, match="run stages 2 and 3 first"):
+        STAGES[4].prepare(tiny_model(0), generator)
+    with pytest.raises(StageError, match="no stage 5"):
+        stage(5)
+
+
+def test_learning_makes_the_loss_fall():
+    history = train(tiny_model(0), stage(1), RowStream(lambda epoch: rows(0)), replace(SETTINGS, steps=40))
+    assert history[-1]["loss/backbone"] < 0.9 * history[0]["loss/backbone"]
+
+
+def test_batches_change_nothing():
+    whole = train(tiny_model(2), stage(4), RowStream(rows), SETTINGS)
+    parts = train(tiny_model(2), stage(4), RowStream(rows), replace(SETTINGS, batch_rows=1))
+    for one, other in zip(whole, parts, strict=True):
+        for name in one:
+            if name != "targets per second":
+                assert one[name] == pytest.approx(other[name], abs=1e-4), name
+
+
+def test_a_resumed_run_ends_with_the_same_losses(tmp_path):
+    straight = train(tiny_model(1), stage(4), RowStream(rows), SETTINGS)
+
+    class Stop(Exception):
+        pass
+
+    def stop(row):
+        if row["step"] == 3:  # after the checkpoint at step 2, before the one at step 4
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(tiny_model(1), stage(4), RowStream(rows), SETTINGS, folder=tmp_path, listeners=[stop])
+    assert len(read_history(tmp_path)) == 4
+    model = tiny_model(1, seed=5)  # its weights come from the checkpoint
+    resumed = train(model, stage(4), RowStream(rows), SETTINGS, folder=tmp_path)
+    assert [row["step"] for row in resumed] == list(range(6))
+    for one, other in zip(straight, resumed, strict=True):
+        assert one["loss/module 0"] == pytest.approx(other["loss/module 0"], abs=1e-6)
+    assert [path.name for path in tmp_path.glob("checkpoint*")] == ["checkpoint-0000006"]
+    assert [row["step"] for row in read_history(tmp_path)] == list(range(6))
+
+
+def test_a_loss_that_is_no_number_stops_the_run():
+    model = tiny_model(0)
+    with torch.no_grad():
+        model.backbone.model.norm.weight[0] = float("nan")
+    with pytest.raises(
+        FloatingPointError, match="the loss is nan at step 0 of stage 1; lower the learning rate"
+    ):
+        train(model, stage(1), RowStream(rows), SETTINGS)
+
+
+def test_settings_that_cannot_work_are_refused():
+    with pytest.raises(ValueError, match="steps must be positive"):
+        LoopSettings(steps=0)
+    with pytest.raises(ValueError, match="not 'fp8'"):
+        LoopSettings(steps=1, precision="fp8")
+    with pytest.raises(ValueError, match="no rows to train on"):
+        train(tiny_model(0), stage(1), RowStream(lambda epoch: []), SETTINGS)
+
+
+def launch(folder: Path, processes: int, *arguments: str) -> subprocess.Popen:
+    """This file's `main` as accelerate launches it, each process on one thread."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "PYTHONPATH": "tests"}
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
+    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    command += ["--main_process_port", "0", __file__, str(folder), *arguments]
+    return subprocess.Popen(command, env=environment, start_new_session=True)
+
+
+def finals(folder: Path) -> dict[str, float]:
+    return read_history(folder)[-1]
+
+
+def test_two_processes_train_as_one_does_also_after_a_kill(tmp_path):
+    single = train(tiny_model(2), stage(4), RowStream(rows), SETTINGS)[-1]
+    AcceleratorState._reset_state(True)
+    run = launch(tmp_path, 2, "slow")
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("checkpoint-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    assert 0 < len(read_history(tmp_path)) < SETTINGS.steps, "the run should have been killed in the middle"
+    assert launch(tmp_path, 2).wait(timeout=120) == 0
+    double = finals(tmp_path)
+    for name in single:
+        if name != "targets per second":
+            assert single[name] == pytest.approx(double[name], abs=1e-4), name
+
+
+def main(folder: str, pace: str = "") -> None:
+    def wait(row):
+        if pace:
+            time.sleep(1)
+
+    train(tiny_model(2), stage(4), RowStream(rows), SETTINGS, folder=Path(folder), listeners=[wait])
+    print(json.dumps(finals(Path(folder))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
