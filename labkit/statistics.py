@@ -8,11 +8,12 @@ The bootstrap (Efron and Tibshirani 1993) sees only the spread in the cases it i
 its interval has no width, and :func:`proportion` is the honest choice.
 
 Cases must be independent for these intervals to mean what they say. Where they come in groups (twenty
-sentences for each of thirteen homographs), give :func:`ratio` one row per group rather than
-:func:`proportion` the pooled count: resampling whole groups keeps the interval honest.
+sentences for each of thirteen homographs), say so with :func:`clustered_proportion`, or give :func:`ratio`
+one row per group: :func:`proportion` of the pooled count would be too sure of itself.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -49,6 +50,45 @@ def proportion(successes: int, n: int) -> Estimate:
     return Estimate(successes / n, float(interval.low), float(interval.high), int(n))
 
 
+def clustered_proportion(successes: Sequence[bool], groups: Sequence[Hashable]) -> Estimate:
+    """The share of successes among cases that come in groups, such as sentences by their homograph.
+
+    Cases of a group tend to succeed or fail together, so that they tell less than as many independent ones:
+    Wilson's interval is taken at the effective sample size, ``n`` over the design effect, the ratio of the
+    variance between groups to that of independent cases (Kish 1965; Franco et al. 2019, "Comparative study
+    of confidence intervals for proportions in complex sample surveys"). Where all cases agree, no such effect
+    can be seen and the interval is that of :func:`proportion`.
+
+    Args:
+        successes: (cases,), whether each succeeded.
+        groups: (cases,), what each belongs to.
+
+    Raises:
+        ValueError: the two differ in length or are empty.
+    """
+    if len(successes) != len(groups):
+        raise ValueError(f"got {len(successes)} successes but {len(groups)} groups")
+    names = {name: place for place, name in enumerate(dict.fromkeys(groups))}
+    index = [names[group] for group in groups]
+    right = np.bincount(index, weights=np.asarray(successes, dtype=bool)) if index else np.zeros(0)
+    plain = proportion(int(right.sum()), len(groups))
+    spread, count = plain.value * (1 - plain.value), len(names)
+    if not spread or count == 1:
+        return plain
+    residuals = right - plain.value * np.bincount(index)
+    between = count / (count - 1) * float((residuals**2).sum()) / plain.n**2
+    effect = max(1.0, between / (spread / plain.n))
+    return Estimate(plain.value, *_wilson(plain.value, plain.n / effect), plain.n)
+
+
+def _wilson(share: float, n: float) -> tuple[float, float]:
+    """Wilson's score interval; ``n`` need not be whole."""
+    z = float(stats.norm.ppf(0.5 + CONFIDENCE / 2))
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2) / (1 + z**2 / n)
+    return middle - half, middle + half
+
+
 def mean(values: ArrayLike, seed: int = 0) -> Estimate:
     """The mean of ``values`` (cases,), with a bootstrap interval over the cases.
 
@@ -83,6 +123,37 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike, seed: int = 0) -> Esti
     if (below <= 0).any():
         raise ValueError("every denominator must be positive; leave out the cases that have nothing to count")
     return _bootstrap((above, below), lambda a, b, axis: np.sum(a, axis=axis) / np.sum(b, axis=axis), seed)
+
+
+def relative(values: ArrayLike, baseline: ArrayLike, seed: int = 0) -> Estimate:
+    """The total of ``values`` over the total of ``baseline`` on the same cases, with a bootstrap interval.
+
+    Such as one model's right answers as a share of another's. Unlike in :func:`ratio`, single cases of the
+    baseline may be zero. A resample whose baseline adds up to zero counts as infinite: an upper end of
+    infinity says that the baseline is too small to compare with.
+
+    Args:
+        values: (cases,), none negative.
+        baseline: (cases,), none negative, at least one positive.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: the two differ in length, have fewer than two cases or a negative one, or the baseline is
+            zero everywhere.
+    """
+    above, below = _cases(values, "values"), _cases(baseline, "baseline")
+    if above.shape != below.shape:
+        raise ValueError(f"got {len(above)} values but a baseline of {len(below)}")
+    if (above < 0).any() or (below < 0).any() or not below.any():
+        raise ValueError("values and baseline must not be negative, and the baseline not zero everywhere")
+
+    def quotient(a: np.ndarray, b: np.ndarray, axis: int) -> np.ndarray:
+        top, bottom = np.sum(a, axis=axis), np.sum(b, axis=axis)
+        return np.divide(top, bottom, out=np.full(np.shape(top), np.inf), where=bottom > 0)
+
+    with np.errstate(invalid="ignore"):  # where infinities meet
+        estimate = _bootstrap((above, below), quotient, seed)
+    return estimate._replace(high=math.inf) if math.isnan(estimate.high) else estimate
 
 
 def _cases(values: ArrayLike, name: str) -> np.ndarray:

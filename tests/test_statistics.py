@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.statistics import Estimate, mean, proportion, ratio
+from labkit.statistics import Estimate, clustered_proportion, mean, proportion, ratio, relative
 
 
 def test_wilson_agrees_with_the_formula():
@@ -74,3 +74,38 @@ def test_what_has_no_mean_with_an_interval_is_refused(values):
 def test_what_has_no_ratio_with_an_interval_is_refused(above, below):
     with pytest.raises(ValueError, match=r"denominator|one case"):
         ratio(above, below)
+
+
+def test_groups_that_succeed_together_widen_the_interval_and_independent_ones_do_not():
+    together = [group % 2 == 0 for group in range(12) for _ in range(20)]
+    alone = [case % 2 == 0 for _ in range(12) for case in range(20)]
+    groups = [group for group in range(12) for _ in range(20)]
+    assert clustered_proportion(alone, groups) == pytest.approx(proportion(120, 240))
+    clustered = clustered_proportion(together, groups)
+    # Twenty equal cases tell as much as one: a dozen (or, with one group's worth of freedom spent, eleven).
+    assert (clustered.low, clustered.high) == pytest.approx(proportion(6, 12)[1:3], abs=0.02)
+    assert clustered.n == 240
+
+
+def test_clusters_that_all_agree_are_a_plain_proportion():
+    assert clustered_proportion([True] * 9, list("aaabbbccc")) == proportion(9, 9)
+    assert clustered_proportion([True, False], ["one", "one"]) == proportion(1, 2)
+    with pytest.raises(ValueError, match="2 successes but 1"):
+        clustered_proportion([True, False], ["one"])
+    with pytest.raises(ValueError, match="case"):
+        clustered_proportion([], [])
+
+
+def test_one_total_relative_to_another_may_have_empty_cases():
+    estimate = relative([1, 0, 1, 0] * 10, [1, 1, 1, 0] * 10)
+    assert estimate.value == pytest.approx(2 / 3)
+    assert estimate.low < 2 / 3 < estimate.high
+    assert relative([1, 0], [1, 0]).high == math.inf, "half of the resamples have no baseline at all"
+    with pytest.raises(ValueError, match="zero everywhere"):
+        relative([1, 1], [0, 0])
+    with pytest.raises(ValueError, match="3 values"):
+        relative([1, 1, 1], [1, 1])
+
+
+def test_a_model_compared_with_itself_is_exactly_its_equal():
+    assert relative([3, 0, 2] * 9, [3, 0, 2] * 9)[:3] == (1, 1, 1)
