@@ -1,0 +1,253 @@
+"""``python -m labkit.data.export FOLDER``: writes the toy corpus in the release's JSONL format, and says what is in it.
+
+    FOLDER/audio/en/000000.flac      every utterance once
+    FOLDER/train/tts-en.jsonl        a file for each split and dataset; `labkit.data.mixture.TOY_MIXTURE` names them
+    FOLDER/export.json               what was exported; says "finished" once all of it lies there
+
+asr-* and tts-* hold every utterance. speech-qa-* holds spoken questions with their answers in text and speech. text-*
+holds sentences without speech, each the whole message of an assistant so that all of it is learned, and questions with
+answers, written. long-text-* holds documents, one sentence a line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import itertools
+import json
+import os
+import random
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import soundfile
+from tqdm.auto import tqdm
+
+from labkit.data.corpus import INDEX, Corpus, CorpusSpec, generate
+from labkit.data.messages import write_samples
+from labkit.data.phonemes import LANGUAGES
+from labkit.data.questions import question_and_answer, question_cells
+from labkit.data.sentences import SPLITS
+from labkit.data.speaking import replace_bytes
+from labkit.data.texts import text_sentences
+from labkit.paths import cache_folder
+from labkit.vocabulary.prompts import (
+    Messages,
+    speech_recognition,
+    speech_to_speech,
+    text_only,
+    text_to_speech,
+)
+
+FORMAT = 1  # another number for every change of what is written
+MANIFEST = "export.json"
+DOCUMENT_SENTENCES = (4, 12)
+
+Conversations = Iterator[tuple[Messages, list[str]]]
+
+
+@dataclass(frozen=True)
+class ExportSpec:
+    """How much text to write beside the corpus, in each language.
+
+    texts, documents: sentences and documents to train on.
+    held_out_texts, held_out_documents: as many for validation, and for testing.
+    """
+
+    texts: int = 30_000
+    documents: int = 3_000
+    held_out_texts: int = 1_000
+    held_out_documents: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if name != "seed" and value < 0:
+                raise ValueError(f"{name} is a number to write and cannot be negative, got {value}")
+
+    def counts(self, split: str) -> tuple[int, int]:
+        """(texts, documents) of a split."""
+        train = split == "train"
+        return (self.texts, self.documents) if train else (self.held_out_texts, self.held_out_documents)
+
+
+@dataclass(frozen=True, slots=True)
+class _Spoken:
+    """An utterance without its waveform."""
+
+    language: str
+    split: str
+    kind: str
+    text: str
+    partner: int | None
+    audio: str  # relative to a JSONL file
+
+
+def export(
+    corpus: Corpus,
+    folder: str | Path | None = None,
+    spec: ExportSpec | None = None,
+    *,
+    workers: int = 2,
+    progress: bool = True,
+) -> Path:
+    """Write a corpus as JSONL files and FLAC audio. One that lies there is recognised; an interrupted one goes on.
+
+    Args:
+        folder: where to; None for a place in the machine's cache folder.
+        spec: how much text; None for `ExportSpec()`.
+        workers: threads that compress audio at the same time.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: another export, or something else, lies in the folder.
+        OSError: the folder cannot be written.
+    """
+    spec = spec or ExportSpec()
+    key = _key(corpus, spec)
+    folder = cache_folder("export", key) if folder is None else Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if _state(folder, key):
+        return folder
+    _write_state(folder, key, finished=False)
+    spoken = _write_audio(corpus, folder, workers, progress)
+    languages = [language for language in LANGUAGES if any(each.language == language for each in spoken)]
+    with tqdm(total=len(SPLITS) * len(languages), desc="writing JSONL", disable=not progress) as bar:
+        for split, language in itertools.product(SPLITS, languages):
+            for name, conversations in _datasets(spoken, language, split, spec):
+                if conversations := list(conversations):
+                    write_samples(folder / split / f"{name}-{language}.jsonl", conversations)
+            bar.update()
+    _write_state(folder, key, finished=True)
+    return folder
+
+
+def _datasets(
+    spoken: list[_Spoken], language: str, split: str, spec: ExportSpec
+) -> Iterator[tuple[str, Conversations]]:
+    own = [each for each in spoken if (each.language, each.split) == (language, split)]
+    texts, documents = spec.counts(split)
+    yield "asr", ((speech_recognition(each.text), [each.audio]) for each in own)
+    yield "tts", ((text_to_speech(each.text, answer=True), [each.audio]) for each in own)
+    yield "speech-qa", _spoken_answers(own, spoken)
+    yield (
+        "text",
+        itertools.chain(_sentences(language, split, texts, spec.seed), _written_answers(language, split)),
+    )
+    yield "long-text", _documents(language, split, documents, spec.seed)
+
+
+def _spoken_answers(own: Iterable[_Spoken], spoken: list[_Spoken]) -> Conversations:
+    for question in own:
+        if question.kind == "question":
+            answer = spoken[question.partner]
+            yield speech_to_speech(answer.text), [question.audio, answer.audio]
+
+
+def _written_answers(language: str, split: str) -> Conversations:
+    for index in range(len(question_cells(language, split))):
+        question, answer = question_and_answer(language, split, index)
+        yield text_only(question.text, answer.text), []
+
+
+def _sentences(language: str, split: str, count: int, seed: int) -> Conversations:
+    for sentence in text_sentences(language, count, seed=seed, split=split):
+        yield _said(sentence.text), []
+
+
+def _documents(language: str, split: str, count: int, seed: int) -> Conversations:
+    rng = random.Random(f"{seed}/{language}/documents/{split}")
+    lengths = [rng.randint(*DOCUMENT_SENTENCES) for _ in range(count)]
+    sentences = text_sentences(language, sum(lengths), seed=seed + 1, split=split)
+    for length in lengths:
+        yield _said("\n".join(sentence.text for sentence in itertools.islice(sentences, length))), []
+
+
+def _said(text: str) -> Messages:
+    """Text that is a target from its first token on: an assistant says it unasked."""
+    return [{"role": "assistant", "content": text}]
+
+
+def _write_audio(corpus: Corpus, folder: Path, workers: int, progress: bool) -> list[_Spoken]:
+    """Every utterance as FLAC, where it is not there yet; returns what was said, in the corpus' order."""
+    for language in LANGUAGES:
+        (folder / "audio" / language).mkdir(parents=True, exist_ok=True)
+
+    def write(index: int) -> _Spoken:
+        utterance = corpus[index]
+        name = f"audio/{utterance.language}/{index:06d}.flac"
+        if not (folder / name).exists():
+            unfinished = folder / f"{name}.{os.getpid()}"
+            soundfile.write(unfinished, utterance.pcm, utterance.sample_rate, format="FLAC")
+            unfinished.replace(folder / name)
+        sentence = utterance.sentence
+        return _Spoken(
+            sentence.language, sentence.split, sentence.kind, sentence.text, utterance.partner, f"../{name}"
+        )
+
+    with ThreadPoolExecutor(workers) as pool:  # libsndfile compresses outside the interpreter's lock
+        try:
+            written = pool.map(write, range(len(corpus)))
+            return list(
+                tqdm(written, desc="writing audio", total=len(corpus), unit="file", disable=not progress)
+            )
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _key(corpus: Corpus, spec: ExportSpec) -> str:
+    """Names what is exported."""
+    digest = hashlib.sha256((corpus.folder / INDEX).read_bytes())
+    digest.update(json.dumps([FORMAT, asdict(spec)], sort_keys=True).encode())
+    return digest.hexdigest()[:16]
+
+
+def _state(folder: Path, key: str) -> bool:
+    """Whether the export is finished. Raises ValueError if something else lies in the folder."""
+    path = folder / MANIFEST
+    if path.exists():
+        state = json.loads(path.read_text(encoding="utf-8"))
+        if state["export"] == key:
+            return state["finished"]
+        raise ValueError(f"{folder} holds another export; remove it, or choose another folder")
+    if any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty and holds no export; choose another folder")
+    return False
+
+
+def _write_state(folder: Path, key: str, finished: bool) -> None:
+    replace_bytes(folder / MANIFEST, json.dumps({"export": key, "finished": finished}).encode())
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m labkit.data.export", description=__doc__.partition(": ")[2]
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument(
+        "--sentences", type=int, default=CorpusSpec.sentences, help="of the corpus, to train on"
+    )
+    parser.add_argument("--seed", type=int, default=CorpusSpec.seed, help="of the corpus")
+    parser.add_argument(
+        "--texts", type=int, default=ExportSpec.texts, help="sentences without speech, a language"
+    )
+    parser.add_argument(
+        "--documents", type=int, default=ExportSpec.documents, help="of long text, a language"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="processes that speak, threads that compress")
+    arguments = parser.parse_args()
+    corpus = generate(CorpusSpec(arguments.sentences, arguments.seed), workers=arguments.workers)
+    spec = ExportSpec(arguments.texts, arguments.documents)
+    folder = export(corpus, arguments.folder, spec, workers=arguments.workers)
+    for path in sorted(folder.glob("*/*.jsonl")):
+        with path.open("rb") as file:
+            print(f"{path}: {sum(1 for _ in file):,} samples")
+
+
+if __name__ == "__main__":
+    main()
