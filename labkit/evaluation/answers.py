@@ -1,0 +1,163 @@
+"""What a model answers to prompts, many at a time: the text and the audio tokens, and how it went about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from tqdm.auto import tqdm
+from transformers import PreTrainedTokenizerBase
+
+from labkit.audio.codec import Codec
+from labkit.data.corpus import Utterance
+from labkit.generation import generate
+from labkit.interleave import Content, InterleaveMode, content_of, deinterleave
+from labkit.model import SpeechLM
+from labkit.vocabulary import Chat, Vocabulary
+from labkit.vocabulary.prompts import Messages
+
+MAX_NEW_TOKENS = 256
+"""Some 14 seconds of speech with its text, twice what the longest sentence of the toy corpus takes."""
+
+Prompt = tuple[Messages, Sequence[Sequence[int]]]
+"""Messages, and for each ``<|audio|>`` in them its codes."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model made of one prompt.
+
+    Attributes:
+        text: its text tokens as text, wherever they stood.
+        codes: its audio tokens as codebook entries, wherever they stood.
+        ended: whether it closed its turn within the limit of new tokens.
+        well_formed: whether audio tokens stood inside the audio tags and text outside, with every tag paired.
+        backbone_passes: slots that the backbone made, the one that ended the turn included.
+        module_steps: slots that MCTP modules made.
+    """
+
+    text: str
+    codes: tuple[int, ...]
+    ended: bool
+    well_formed: bool
+    backbone_passes: int
+    module_steps: int
+
+
+@dataclass(frozen=True)
+class SpeechSystem:
+    """A model with the tokenizer and the codec that it was trained with.
+
+    Args:
+        model: backbone and chain.
+        tokenizer: holds the model's id space.
+        codec: whose tokens the audio tokens are.
+        batch: how many prompts to answer at a time.
+        max_new_tokens: where an answer that does not end is cut.
+
+    Raises:
+        ValueError: the codec's codebook is not the tokenizer's, or the tokenizer has more ids than the model.
+    """
+
+    model: SpeechLM
+    tokenizer: PreTrainedTokenizerBase
+    codec: Codec
+    batch: int = 64
+    max_new_tokens: int = MAX_NEW_TOKENS
+
+    def __post_init__(self) -> None:
+        vocabulary = self.vocabulary
+        if vocabulary.audio_count != self.codec.size:
+            raise ValueError(
+                f"the tokenizer has {vocabulary.audio_count} audio tokens, the codec {self.codec.size}: this "
+                "model learned another codec's tokens; give the codec that it was trained with"
+            )
+        if vocabulary.size > self.model.config.vocab_size:
+            raise ValueError(
+                f"the tokenizer has {vocabulary.size} ids, the model only {self.model.config.vocab_size} rows; "
+                "give the tokenizer that lies beside the model"
+            )
+        for name in ("batch", "max_new_tokens"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary.from_tokenizer(self.tokenizer)
+
+    def codes(self, utterance: Utterance) -> list[int]:
+        """The true audio tokens of an utterance."""
+        return self.codec.encode(utterance.waveform, utterance.sample_rate).tolist()
+
+    def answer(
+        self, prompts: Sequence[Prompt], mode: InterleaveMode, *, progress: bool = True
+    ) -> list[Answer]:
+        """Greedy answers in the order of the prompts; those of like length are answered together.
+
+        Raises:
+            ScheduleError: the mode needs more modules than the model has.
+            ValueError: a prompt leaves no room for an answer.
+        """
+        chat = Chat(self.tokenizer)
+        rows = [chat.encode(*prompt, add_generation_prompt=True).input_ids for prompt in prompts]
+        order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+        answers: dict[int, Answer] = {}
+        with tqdm(
+            total=len(rows), desc=f"answering in {mode.name}", unit="prompt", disable=not progress
+        ) as bar:
+            for start in range(0, len(order), self.batch):
+                chosen = order[start : start + self.batch]
+                made = self._generate([rows[index] for index in chosen], mode, chat.vocabulary)
+                answers |= zip(chosen, made, strict=True)
+                bar.update(len(chosen))
+        return [answers[index] for index in range(len(rows))]
+
+    @torch.inference_mode()
+    def _generate(
+        self, prompts: list[list[int]], mode: InterleaveMode, vocabulary: Vocabulary
+    ) -> list[Answer]:
+        room = self.model.config.max_position_embeddings - max(map(len, prompts))
+        limit = max(1, min(self.max_new_tokens, room))
+        ids: list[list[int]] = [[] for _ in prompts]
+        by_backbone = [0] * len(prompts)
+        for event in generate(self.model, prompts, mode, max_new_tokens=limit, vocabulary=vocabulary):
+            ids[event.row].append(event.id)
+            by_backbone[event.row] += event.module is None
+        return [
+            read_answer(row, count, vocabulary, self.tokenizer)
+            for row, count in zip(ids, by_backbone, strict=True)
+        ]
+
+
+def read_answer(
+    ids: Sequence[int], backbone_passes: int, vocabulary: Vocabulary, tokenizer: PreTrainedTokenizerBase
+) -> Answer:
+    """Take generated ids apart. Whatever is audio is spoken and whatever is text is read, well-formed or not."""
+    ended = bool(ids) and ids[-1] in vocabulary.end_of_turn
+    body = ids[:-1] if ended else ids
+    text = [token for token in body if vocabulary.is_text(token)]
+    return Answer(
+        text=tokenizer.decode(text).strip(),
+        codes=tuple(vocabulary.audio_code(token) for token in body if vocabulary.is_audio(token)),
+        ended=ended,
+        well_formed=_well_formed(body, ended, vocabulary),
+        backbone_passes=backbone_passes,
+        module_steps=len(ids) - backbone_passes,
+    )
+
+
+def _well_formed(body: Sequence[int], ended: bool, vocabulary: Vocabulary) -> bool:
+    tags = (vocabulary.begin_of_audio, vocabulary.end_of_audio)
+    if any(
+        (vocabulary.is_special(token) and token not in tags) or token >= vocabulary.size for token in body
+    ):
+        return False
+    try:
+        deinterleave(body, vocabulary)
+    except ValueError:
+        return False
+    last = next(
+        (token for token in reversed(body) if content_of(token, vocabulary) is not Content.AUDIO), None
+    )
+    return not (ended and last == vocabulary.begin_of_audio)

@@ -1,0 +1,105 @@
+"""Speech recognition, as in the paper's Tables 6 and 7: held-out speech in, text out, errors by word or character.
+
+Both texts go through Whisper's normalizers, as is the custom of these benchmarks, without their list of British
+spellings, which ships with Whisper's tokenizer. English is counted by words, Mandarin by characters.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
+
+from labkit.data.corpus import Utterance
+from labkit.data.phonemes import check_language
+from labkit.evaluation.answers import SpeechSystem
+from labkit.evaluation.rates import edits
+from labkit.interleave import InterleaveMode
+from labkit.statistics import Estimate, mean, proportion, ratio
+from labkit.vocabulary.prompts import speech_recognition
+
+UNITS = {"en": "word", "cmn": "character"}
+
+
+@dataclass(frozen=True)
+class WrittenRow:
+    """One utterance as the model wrote it down.
+
+    Attributes:
+        utterance: its index in the corpus.
+        kind: of sentence: homograph, plain or coverage.
+        units: words or characters that should be written.
+        errors: edits from what was written.
+        text: what was written.
+        ended: whether the model closed its turn.
+        well_formed: whether it wrote text alone.
+        backbone_passes, module_steps: the work behind it.
+    """
+
+    utterance: int
+    kind: str
+    units: int
+    errors: int
+    text: str
+    ended: bool
+    well_formed: bool
+    backbone_passes: int
+    module_steps: int
+
+
+def evaluate_asr(
+    system: SpeechSystem, utterances: Sequence[Utterance], mode: InterleaveMode, *, progress: bool = True
+) -> list[WrittenRow]:
+    """Let the model write down utterances in a mode, free-running. Every answer is scored, however broken."""
+    prompts = [(speech_recognition(), [system.codes(utterance)]) for utterance in utterances]
+    rows = []
+    for utterance, answer in zip(utterances, system.answer(prompts, mode, progress=progress), strict=True):
+        meant = text_units(utterance.text, utterance.language)
+        rows.append(
+            WrittenRow(
+                utterance.index,
+                utterance.kind,
+                len(meant),
+                edits(meant, text_units(answer.text, utterance.language)),
+                answer.text,
+                answer.ended,
+                answer.well_formed and not answer.codes,
+                answer.backbone_passes,
+                answer.module_steps,
+            )
+        )
+    return rows
+
+
+def asr_measures(rows: Sequence[WrittenRow], language: str) -> dict[str, Estimate]:
+    """What rows of one language and mode add up to, each with its 95% interval: over all, and by kind of sentence."""
+    name = f"{UNITS[check_language(language)]} error rate"
+    measures = {name: _errors(rows)}
+    for kind in dict.fromkeys(row.kind for row in rows):
+        own = [row for row in rows if row.kind == kind]
+        if len(own) > 1:
+            measures[f"{name}, {kind}"] = _errors(own)
+    return measures | {
+        "never ended": proportion(sum(not row.ended for row in rows), len(rows)),
+        "broke the format": proportion(sum(not row.well_formed for row in rows), len(rows)),
+        "backbone passes per utterance": mean([row.backbone_passes for row in rows]),
+        "module steps per utterance": mean([row.module_steps for row in rows]),
+    }
+
+
+def text_units(text: str, language: str) -> list[str]:
+    """Normalized words (English) or characters (Mandarin) of a text."""
+    normal = _normalizer(check_language(language))(text)
+    return normal.split() if language == "en" else [each for each in normal if not each.isspace()]
+
+
+@functools.cache
+def _normalizer(language: str) -> Callable[[str], str]:
+    return EnglishTextNormalizer({}) if language == "en" else BasicTextNormalizer()
+
+
+def _errors(rows: Iterable[WrittenRow]) -> Estimate:
+    rows = list(rows)
+    return ratio([row.errors for row in rows], [row.units for row in rows])

@@ -1,0 +1,63 @@
+"""From audio tokens to what somebody else hears in them: the codec speaks, the phoneme judge listens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from labkit.audio.codec import Codec
+from labkit.data.corpus import Utterance
+from labkit.data.phonemes import SILENCE
+from labkit.evaluation.reading import judge_reading
+from labkit.evaluation.recogniser import PhonemeJudge
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A codec and a judge. Where nothing was said (``None`` for a waveform), nothing is heard.
+
+    Args:
+        codec: turns audio tokens into sound.
+        judge: hears phonemes in it.
+        steps: Euler steps that the codec takes.
+    """
+
+    codec: Codec
+    judge: PhonemeJudge
+    steps: int = 2
+
+    def speak(self, codes: Sequence[int]) -> torch.Tensor | None:
+        """Waveform `(samples,)` of audio tokens; None if there are none."""
+        return self.codec.decode(codes, self.steps) if len(codes) else None
+
+    def again(self, utterance: Utterance) -> torch.Tensor:
+        """An utterance after the codec: all that a perfect model could have said."""
+        return self.speak(self.codec.encode(utterance.waveform, utterance.sample_rate).tolist())
+
+    def original(self, utterance: Utterance) -> torch.Tensor:
+        """An utterance as it is, at the codec's sample rate."""
+        return torch.from_numpy(utterance.waveform)
+
+    def hear(self, waveform: torch.Tensor | None, language: str) -> tuple[str, ...]:
+        """The phonemes heard."""
+        if waveform is None:
+            return ()
+        return self.judge.hear(waveform, self.codec.sample_rate, language).phonemes
+
+    def choose(
+        self, waveform: torch.Tensor | None, language: str, candidates: Mapping[str, Sequence[str]]
+    ) -> str | None:
+        """Name of the candidate that was most likely said; None if the judge cannot prefer any."""
+        if waveform is None:
+            return None
+        verdict = judge_reading(self.judge, waveform, self.codec.sample_rate, language, candidates)
+        # Sound too short for any of the candidates gives each the probability zero, and the margin is no number.
+        return None if math.isnan(verdict.margin) or verdict.margin == 0 else verdict.reading
+
+
+def sounds(utterance: Utterance) -> list[str]:
+    """The phonemes of an utterance, without silence."""
+    return [phoneme.symbol for phoneme in utterance.phonemes if phoneme.symbol != SILENCE]

@@ -1,0 +1,175 @@
+"""Text to speech, as in the paper's Table 5: the model says held-out sentences, somebody else says what was heard.
+
+There Whisper and Paraformer transcribe; here the phoneme judge hears phonemes, and which reading a homograph got.
+The same sentences straight through the codec stand beside: no model can be heard better than the tokens it learned
+from, so what counts is the difference to that ceiling, sentence by sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from tqdm.auto import tqdm
+
+from labkit.data.corpus import Utterance
+from labkit.evaluation.answers import Answer, SpeechSystem
+from labkit.evaluation.codec import reading_candidates
+from labkit.evaluation.listener import Listener, sounds
+from labkit.evaluation.rates import edits
+from labkit.interleave import InterleaveMode
+from labkit.statistics import Estimate, clustered_proportion, mean, proportion, ratio
+from labkit.vocabulary.prompts import text_to_speech
+
+Pair = tuple[Utterance, Utterance | None]
+"""An utterance, and its minimal pair where it is a homograph probe."""
+
+
+@dataclass(frozen=True)
+class SpokenRow:
+    """One utterance as the judge heard it.
+
+    Attributes:
+        utterance: its index in the corpus.
+        kind: of sentence: homograph, plain or coverage.
+        homograph: the word in question, empty if there is none.
+        phonemes: how many should be said.
+        phoneme_errors: edits from what was heard.
+        heard: the phonemes heard, with spaces between.
+        right_reading: whether the homograph was read as meant; None where there is none.
+        answer: what the model made; None where none was asked (the codec's ceiling, the original).
+    """
+
+    utterance: int
+    kind: str
+    homograph: str
+    phonemes: int
+    phoneme_errors: int
+    heard: str
+    right_reading: bool | None
+    answer: SpokenAnswer | None = None
+
+
+@dataclass(frozen=True)
+class SpokenAnswer:
+    """The model's side of a row; ``right_text`` says whether it wrote the sentence as it was given."""
+
+    text: str
+    right_text: bool
+    audio_tokens: int
+    ended: bool
+    well_formed: bool
+    backbone_passes: int
+    module_steps: int
+
+    @classmethod
+    def of(cls, answer: Answer, text: str) -> SpokenAnswer:
+        return cls(
+            answer.text,
+            answer.text == text,
+            len(answer.codes),
+            answer.ended,
+            answer.well_formed,
+            answer.backbone_passes,
+            answer.module_steps,
+        )
+
+
+def evaluate_tts(
+    system: SpeechSystem,
+    listener: Listener,
+    pairs: Sequence[Pair],
+    mode: InterleaveMode,
+    *,
+    progress: bool = True,
+) -> list[SpokenRow]:
+    """Let the model say utterances in a mode, free-running, and listen. Every answer is judged, however broken."""
+    prompts = [(text_to_speech(utterance.text), ()) for utterance, _ in pairs]
+    answers = system.answer(prompts, mode, progress=progress)
+    spoken = zip(pairs, answers, strict=True)
+    return [
+        _judge(listener, pair, listener.speak(answer.codes), SpokenAnswer.of(answer, pair[0].text))
+        for pair, answer in tqdm(spoken, "listening", len(pairs), unit="utterance", disable=not progress)
+    ]
+
+
+def evaluate_originals(
+    listener: Listener, pairs: Sequence[Pair], *, through_codec: bool, progress: bool = True
+) -> list[SpokenRow]:
+    """Listen to the utterances themselves: as they are, or what the codec makes of their true audio tokens."""
+    sound = listener.again if through_codec else listener.original
+    listened = tqdm(pairs, "listening to the truth", unit="utterance", disable=not progress)
+    return [_judge(listener, pair, sound(pair[0])) for pair in listened]
+
+
+def tts_measures(rows: Sequence[SpokenRow], ceiling: Sequence[SpokenRow] = ()) -> dict[str, Estimate]:
+    """What rows of one language and mode add up to, each with its 95% interval.
+
+    Args:
+        rows: at least two.
+        ceiling: rows of the same utterances after the codec, in the same order, for the paired differences.
+
+    Raises:
+        ValueError: the ceiling is of other utterances.
+    """
+    measures = {"phoneme error rate": _errors(rows)}
+    if ceiling:
+        if [row.utterance for row in rows] != [row.utterance for row in ceiling]:
+            raise ValueError("the ceiling must be of the same utterances, in the same order")
+        paired = list(zip(rows, ceiling, strict=True))
+        measures["phoneme error rate, minus the codec's"] = ratio(
+            [row.phoneme_errors - best.phoneme_errors for row, best in paired], [row.phonemes for row in rows]
+        )
+    probes = [row for row in rows if row.right_reading is not None]
+    if probes:
+        measures["homograph reading accuracy"] = clustered_proportion(
+            [row.right_reading for row in probes], [row.homograph for row in probes]
+        )
+    for kind in dict.fromkeys(row.kind for row in rows):
+        own = [row for row in rows if row.kind == kind]
+        if len(own) > 1:
+            measures[f"phoneme error rate, {kind}"] = _errors(own)
+    return measures | answer_measures([row.answer for row in rows if row.answer is not None])
+
+
+def answer_measures(answers: Sequence[SpokenAnswer]) -> dict[str, Estimate]:
+    """How the model went about speaking: endings, format, text, and the work behind an utterance."""
+    if not answers:
+        return {}
+    n = len(answers)
+    return {
+        "never ended": proportion(sum(not answer.ended for answer in answers), n),
+        "broke the format": proportion(sum(not answer.well_formed for answer in answers), n),
+        "text as given": proportion(sum(answer.right_text for answer in answers), n),
+        "backbone passes per utterance": mean([answer.backbone_passes for answer in answers]),
+        "module steps per utterance": mean([answer.module_steps for answer in answers]),
+    }
+
+
+def _errors(rows: Iterable[SpokenRow]) -> Estimate:
+    rows = list(rows)
+    return ratio([row.phoneme_errors for row in rows], [row.phonemes for row in rows])
+
+
+def _judge(
+    listener: Listener, pair: Pair, waveform: torch.Tensor | None, answer: SpokenAnswer | None = None
+) -> SpokenRow:
+    utterance, partner = pair
+    meant, heard = sounds(utterance), listener.hear(waveform, utterance.language)
+    right, word = None, ""
+    if partner is not None:
+        place, reading = utterance.homograph.index, utterance.homograph.reading
+        candidates = reading_candidates(utterance, partner)
+        right = listener.choose(waveform, utterance.language, candidates) == reading
+        word = utterance.sentence.words[place]
+    return SpokenRow(
+        utterance.index,
+        utterance.kind,
+        word,
+        len(meant),
+        edits(meant, heard),
+        " ".join(heard),
+        right,
+        answer,
+    )
