@@ -57,6 +57,8 @@ def test_paths_may_be_absolute_and_other_keys_are_let_be(folder):
 USER = {"role": "user", "content": "hello"}
 FAULTS = {
     "not JSON": '{"messages": [',
+    "not JSON ": "[" * 100_000,
+    "not JSON  ": f'{{"messages": {"9" * 5000}}}',
     "not UTF-8": b'{"messages": "\xff"}',
     "not an object": "[1, 2]",
     "no messages": '{"message": [], "audios": []}',
@@ -67,6 +69,7 @@ FAULTS = {
     "bad role": line(messages=[{"role": "human", "content": "hello"}]),
     "bad role ": line(messages=[{"role": ["user"], "content": "hello"}]),
     "bad content": line(messages=[{"role": "user", "content": 7}]),
+    "bad content ": line(messages=[{"role": "user", "content": "\ud83d"}]),
     "no answer": line(messages=[USER], audios=[]),
     "bad audios": line(audios="audio/a.flac"),
     "bad audios ": line(audios=[7]),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from labkit.data.faults import Faults, SampleError
 from labkit.data.speaking import replace_bytes
 from labkit.vocabulary.chat import AUDIO_TAG, ROLES
 from labkit.vocabulary.prompts import Messages
+
+
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can spell it, UTF-8 and tokenizers cannot
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +103,13 @@ def _sample(line: bytes, path: Path, number: int, folder: Path) -> Sample:
         return SampleError(path, number, fault, advice)
 
     try:
-        record = json.loads(line)
+        record = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise refuse(
             "not UTF-8", f"byte {error.start} of the line is not UTF-8; save the file as UTF-8"
         ) from error
-    except json.JSONDecodeError as error:
-        raise refuse(
-            "not JSON",
-            f"{error.msg} at column {error.colno}; write one JSON object a line, without line breaks",
-        ) from error
+    except (ValueError, RecursionError) as error:
+        raise refuse("not JSON", f"{error}; write one JSON object a line, without line breaks") from error
     if not isinstance(record, dict):
         raise refuse("not an object", f'a line is {{"messages": [...], "audios": [...]}}, not {record!r:.60}')
     if "messages" not in record:
@@ -125,8 +126,11 @@ def _sample(line: bytes, path: Path, number: int, folder: Path) -> Sample:
             raise refuse(
                 "bad role", f"message {place} has the role {message['role']!r:.60}; use {', '.join(ROLES)}"
             )
-        if not isinstance(message["content"], str):
-            raise refuse("bad content", f"message {place}'s content is text, not {message['content']!r:.60}")
+        if not isinstance(message["content"], str) or HALF_CHARACTER.search(message["content"]):
+            advice = (
+                f"message {place}'s content is text, without half characters, not {message['content']!a:.60}"
+            )
+            raise refuse("bad content", advice)
     if messages[-1]["role"] != "assistant":
         raise refuse("no answer", "the last message must be the assistant's, which is what is learned")
     if not isinstance(audios, list) or not all(isinstance(audio, str) and audio for audio in audios):

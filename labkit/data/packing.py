@@ -105,10 +105,11 @@ def pack(
     waiting: list[list[EncodedSample]] = []
     room: list[int] = []
     for sample in samples:
-        if len(sample) > length:
+        tokens = len(sample)
+        if tokens > length:
             faults.add(too_long(sample, length))
             continue
-        place = next((place for place, left in enumerate(room) if left >= len(sample)), None)
+        place = next((place for place, left in enumerate(room) if left >= tokens), None)
         if place is None:
             if len(room) == open_rows:
                 fullest = room.index(min(room))
@@ -118,7 +119,7 @@ def pack(
             waiting.append([])
             room.append(length)
         waiting[place].append(sample)
-        room[place] -= len(sample)
+        room[place] -= tokens
     return rows + [PackedRow.of(samples, length) for samples in waiting]
 
 
