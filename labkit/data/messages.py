@@ -21,7 +21,6 @@ from labkit.data.speaking import replace_bytes
 from labkit.vocabulary.chat import AUDIO_TAG, ROLES
 from labkit.vocabulary.prompts import Messages
 
-
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # JSON can spell it, UTF-8 and tokenizers cannot
 
 
