@@ -13,8 +13,8 @@ from labkit.vocabulary.prompts import speech_recognition, text_to_speech
 V = Chat(tokenizer()).vocabulary
 
 
-def read(ids):
-    return read_answer(ids, 0, V, tokenizer())
+def read(ids, mode=BOOST):
+    return read_answer(ids, 0, mode, tokenizer(), V)
 
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
@@ -40,9 +40,17 @@ def test_a_batch_answers_as_each_prompt_alone(mode):
 @pytest.mark.parametrize("mode", [VANILLA, BOOST, TURBO])
 def test_a_true_answer_is_read_as_what_it_is(mode):
     utterance = corpus()[0]
-    answer = read(true_answer(utterance, mode))
-    assert (answer.text, answer.ended, answer.well_formed) == (utterance.text, True, True)
+    answer = read(true_answer(utterance, mode), mode)
+    assert answer.text == utterance.text
+    assert answer.ended
+    assert answer.well_formed
+    assert answer.in_layout
     assert list(answer.codes) == recorder().encode(utterance.waveform, 16_000).tolist()
+
+
+def test_another_modes_layout_is_well_formed_but_another():
+    answer = read(true_answer(corpus()[0], VANILLA), TURBO)
+    assert (answer.well_formed, answer.in_layout) == (True, False)
 
 
 def test_an_answer_cut_short_never_ended_but_broke_nothing():

@@ -37,7 +37,7 @@ def test_the_truth_has_no_errors(monkeypatch, utterances):
     assert measures[name][:3] == (0, 0, 0)
     assert {f"{name}, homograph", f"{name}, plain"} <= measures.keys()
     assert measures["never ended"].value == measures["broke the format"].value == 0
-    assert measures["backbone passes per utterance"].value < measures["module steps per utterance"].value
+    assert measures["backbone passes per answer"].value < measures["module steps per answer"].value
 
 
 def test_a_lost_unit_is_an_error_each(monkeypatch, utterances):

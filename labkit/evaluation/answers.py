@@ -12,8 +12,9 @@ from transformers import PreTrainedTokenizerBase
 from labkit.audio.codec import Codec
 from labkit.data.corpus import Utterance
 from labkit.generation import generate
-from labkit.interleave import Content, InterleaveMode, content_of, deinterleave
+from labkit.interleave import Content, InterleaveMode, content_of, deinterleave, interleave
 from labkit.model import SpeechLM
+from labkit.statistics import Estimate, mean, proportion
 from labkit.vocabulary import Chat, Vocabulary
 from labkit.vocabulary.prompts import Messages
 
@@ -33,6 +34,7 @@ class Answer:
         codes: its audio tokens as codebook entries, wherever they stood.
         ended: whether it closed its turn within the limit of new tokens.
         well_formed: whether audio tokens stood inside the audio tags and text outside, with every tag paired.
+        in_layout: whether text and audio took turns as the mode's content says.
         backbone_passes: slots that the backbone made, the one that ended the turn included.
         module_steps: slots that MCTP modules made.
     """
@@ -41,6 +43,7 @@ class Answer:
     codes: tuple[int, ...]
     ended: bool
     well_formed: bool
+    in_layout: bool
     backbone_passes: int
     module_steps: int
 
@@ -125,26 +128,56 @@ class SpeechSystem:
             ids[event.row].append(event.id)
             by_backbone[event.row] += event.module is None
         return [
-            read_answer(row, count, vocabulary, self.tokenizer)
+            read_answer(row, count, mode, self.tokenizer, vocabulary)
             for row, count in zip(ids, by_backbone, strict=True)
         ]
 
 
 def read_answer(
-    ids: Sequence[int], backbone_passes: int, vocabulary: Vocabulary, tokenizer: PreTrainedTokenizerBase
+    ids: Sequence[int],
+    backbone_passes: int,
+    mode: InterleaveMode,
+    tokenizer: PreTrainedTokenizerBase,
+    vocabulary: Vocabulary,
 ) -> Answer:
     """Take generated ids apart. Whatever is audio is spoken and whatever is text is read, well-formed or not."""
     ended = bool(ids) and ids[-1] in vocabulary.end_of_turn
-    body = ids[:-1] if ended else ids
+    body = list(ids[:-1] if ended else ids)
     text = [token for token in body if vocabulary.is_text(token)]
+    audio = [token for token in body if vocabulary.is_audio(token)]
+    laid_out = interleave(text, audio, mode, vocabulary)
     return Answer(
         text=tokenizer.decode(text).strip(),
-        codes=tuple(vocabulary.audio_code(token) for token in body if vocabulary.is_audio(token)),
+        codes=tuple(vocabulary.audio_codes(audio)),
         ended=ended,
         well_formed=_well_formed(body, ended, vocabulary),
+        in_layout=body == laid_out,
         backbone_passes=backbone_passes,
         module_steps=len(ids) - backbone_passes,
     )
+
+
+def answer_measures(answers: Sequence[Answer], *, spoken: bool) -> dict[str, Estimate]:
+    """How a model went about its answers, with 95% intervals: endings, format, and the work behind each.
+
+    Args:
+        answers: at least two, or none, which gives no measures.
+        spoken: whether there should be speech in them; if not, any audio breaks the format.
+    """
+    if not answers:
+        return {}
+    n = len(answers)
+    broken = [not answer.well_formed or (bool(answer.codes) and not spoken) for answer in answers]
+    measures = {
+        "never ended": proportion(sum(not answer.ended for answer in answers), n),
+        "broke the format": proportion(sum(broken), n),
+    }
+    if spoken:
+        measures["layout as the mode's"] = proportion(sum(answer.in_layout for answer in answers), n)
+    return measures | {
+        "backbone passes per answer": mean([answer.backbone_passes for answer in answers]),
+        "module steps per answer": mean([answer.module_steps for answer in answers]),
+    }
 
 
 def _well_formed(body: Sequence[int], ended: bool, vocabulary: Vocabulary) -> bool:

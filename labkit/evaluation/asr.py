@@ -14,10 +14,10 @@ from transformers.models.whisper.english_normalizer import BasicTextNormalizer, 
 
 from labkit.data.corpus import Utterance
 from labkit.data.phonemes import check_language
-from labkit.evaluation.answers import SpeechSystem
+from labkit.evaluation.answers import Answer, SpeechSystem, answer_measures
 from labkit.evaluation.rates import edits
 from labkit.interleave import InterleaveMode
-from labkit.statistics import Estimate, mean, proportion, ratio
+from labkit.statistics import Estimate, ratio
 from labkit.vocabulary.prompts import speech_recognition
 
 UNITS = {"en": "word", "cmn": "character"}
@@ -32,21 +32,14 @@ class WrittenRow:
         kind: of sentence: homograph, plain or coverage.
         units: words or characters that should be written.
         errors: edits from what was written.
-        text: what was written.
-        ended: whether the model closed its turn.
-        well_formed: whether it wrote text alone.
-        backbone_passes, module_steps: the work behind it.
+        answer: what the model wrote.
     """
 
     utterance: int
     kind: str
     units: int
     errors: int
-    text: str
-    ended: bool
-    well_formed: bool
-    backbone_passes: int
-    module_steps: int
+    answer: Answer
 
 
 def evaluate_asr(
@@ -57,19 +50,8 @@ def evaluate_asr(
     rows = []
     for utterance, answer in zip(utterances, system.answer(prompts, mode, progress=progress), strict=True):
         meant = text_units(utterance.text, utterance.language)
-        rows.append(
-            WrittenRow(
-                utterance.index,
-                utterance.kind,
-                len(meant),
-                edits(meant, text_units(answer.text, utterance.language)),
-                answer.text,
-                answer.ended,
-                answer.well_formed and not answer.codes,
-                answer.backbone_passes,
-                answer.module_steps,
-            )
-        )
+        written = text_units(answer.text, utterance.language)
+        rows.append(WrittenRow(utterance.index, utterance.kind, len(meant), edits(meant, written), answer))
     return rows
 
 
@@ -81,12 +63,7 @@ def asr_measures(rows: Sequence[WrittenRow], language: str) -> dict[str, Estimat
         own = [row for row in rows if row.kind == kind]
         if len(own) > 1:
             measures[f"{name}, {kind}"] = _errors(own)
-    return measures | {
-        "never ended": proportion(sum(not row.ended for row in rows), len(rows)),
-        "broke the format": proportion(sum(not row.well_formed for row in rows), len(rows)),
-        "backbone passes per utterance": mean([row.backbone_passes for row in rows]),
-        "module steps per utterance": mean([row.module_steps for row in rows]),
-    }
+    return measures | answer_measures([row.answer for row in rows], spoken=False)
 
 
 def text_units(text: str, language: str) -> list[str]:

@@ -16,7 +16,7 @@ from labkit.audio.toy import ToyCodec
 from labkit.data.corpus import Corpus, CorpusSpec, generate
 from labkit.data.phonemes import LANGUAGES, check_language
 from labkit.data.speaking import replace_bytes
-from labkit.evaluation.answers import MAX_NEW_TOKENS, SpeechSystem
+from labkit.evaluation.answers import MAX_NEW_TOKENS, Answer, SpeechSystem
 from labkit.evaluation.asr import WrittenRow, asr_measures, evaluate_asr
 from labkit.evaluation.codec import held_out
 from labkit.evaluation.listener import Listener
@@ -29,7 +29,7 @@ from labkit.evaluation.spoken_qa import (
     held_out_questions,
     qa_measures,
 )
-from labkit.evaluation.tts import SpokenAnswer, SpokenRow, evaluate_originals, evaluate_tts, tts_measures
+from labkit.evaluation.tts import SpokenRow, evaluate_originals, evaluate_tts, tts_measures
 from labkit.interleave import MODES, mode
 from labkit.model import load_speech_lm
 from labkit.model.checkpoint import find_checkpoint
@@ -204,7 +204,10 @@ def read_rows(folder: Path, cell: Cell) -> list[Row] | None:
 
 
 def _row(kind: type[Row], record: dict) -> Row:
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
-    if values.get("answer"):
-        values["answer"] = SpokenAnswer(**values["answer"])
-    return kind(**values)
+    if record.get("answer"):
+        record["answer"] = Answer(**_with_tuples(record["answer"]))
+    return kind(**_with_tuples(record))
+
+
+def _with_tuples(record: dict) -> dict:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}

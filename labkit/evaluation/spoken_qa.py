@@ -18,11 +18,10 @@ from labkit.data.corpus import Corpus, Utterance
 from labkit.data.espeak import SpokenWord, Synthesizer
 from labkit.data.grammar import Relation, load_grammar
 from labkit.data.phonemes import SILENCE
-from labkit.evaluation.answers import SpeechSystem
+from labkit.evaluation.answers import Answer, SpeechSystem, answer_measures
 from labkit.evaluation.asr import text_units
 from labkit.evaluation.listener import Listener, sounds
 from labkit.evaluation.rates import edits
-from labkit.evaluation.tts import SpokenAnswer, answer_measures
 from labkit.interleave import InterleaveMode
 from labkit.statistics import Estimate, clustered_proportion, ratio, relative
 from labkit.vocabulary.prompts import speech_to_speech
@@ -60,7 +59,7 @@ class QuestionRow:
     phonemes: int
     phoneme_errors: int
     heard: str
-    answer: SpokenAnswer | None = None
+    answer: Answer | None = None
 
 
 def held_out_questions(corpus: Corpus, language: str, count: int) -> list[Question]:
@@ -90,11 +89,10 @@ def evaluate_spoken_qa(
     prompts = [(speech_to_speech(), [system.codes(question)]) for question, _ in questions]
     answers = system.answer(prompts, mode, progress=progress)
     spoken = zip(questions, answers, strict=True)
-    rows = []
-    for pair, answer in tqdm(spoken, "listening", len(answers), unit="answer", disable=not progress):
-        own = SpokenAnswer.of(answer, pair[1].text)
-        rows.append(_judge(listener, pair, listener.speak(answer.codes), own))
-    return rows
+    return [
+        _judge(listener, pair, listener.speak(answer.codes), answer)
+        for pair, answer in tqdm(spoken, "listening", len(answers), unit="answer", disable=not progress)
+    ]
 
 
 def evaluate_true_answers(
@@ -123,7 +121,7 @@ def qa_measures(rows: Sequence[QuestionRow]) -> dict[str, Estimate]:
     measures["phoneme error rate of the answer"] = ratio(
         [row.phoneme_errors for row in rows], [row.phonemes for row in rows]
     )
-    return measures | answer_measures([row.answer for row in rows if row.answer is not None])
+    return measures | answer_measures([row.answer for row in rows if row.answer is not None], spoken=True)
 
 
 def holds(text: str, fact: str, facts: Sequence[str], language: str) -> bool:
@@ -189,7 +187,7 @@ def _spoken(text: str, language: str) -> tuple[str, ...]:
 
 
 def _judge(
-    listener: Listener, pair: Question, waveform: torch.Tensor | None, answer: SpokenAnswer | None = None
+    listener: Listener, pair: Question, waveform: torch.Tensor | None, answer: Answer | None = None
 ) -> QuestionRow:
     question, truth = pair
     relation, subject = relation_of(truth)

@@ -14,12 +14,12 @@ import torch
 from tqdm.auto import tqdm
 
 from labkit.data.corpus import Utterance
-from labkit.evaluation.answers import Answer, SpeechSystem
+from labkit.evaluation.answers import Answer, SpeechSystem, answer_measures
 from labkit.evaluation.codec import reading_candidates
 from labkit.evaluation.listener import Listener, sounds
 from labkit.evaluation.rates import edits
 from labkit.interleave import InterleaveMode
-from labkit.statistics import Estimate, clustered_proportion, mean, proportion, ratio
+from labkit.statistics import Estimate, clustered_proportion, proportion, ratio
 from labkit.vocabulary.prompts import text_to_speech
 
 Pair = tuple[Utterance, Utterance | None]
@@ -38,6 +38,7 @@ class SpokenRow:
         phoneme_errors: edits from what was heard.
         heard: the phonemes heard, with spaces between.
         right_reading: whether the homograph was read as meant; None where there is none.
+        right_text: whether the model wrote the sentence as it was given; None where no model was asked.
         answer: what the model made; None where none was asked (the codec's ceiling, the original).
     """
 
@@ -48,32 +49,8 @@ class SpokenRow:
     phoneme_errors: int
     heard: str
     right_reading: bool | None
-    answer: SpokenAnswer | None = None
-
-
-@dataclass(frozen=True)
-class SpokenAnswer:
-    """The model's side of a row; ``right_text`` says whether it wrote the sentence as it was given."""
-
-    text: str
-    right_text: bool
-    audio_tokens: int
-    ended: bool
-    well_formed: bool
-    backbone_passes: int
-    module_steps: int
-
-    @classmethod
-    def of(cls, answer: Answer, text: str) -> SpokenAnswer:
-        return cls(
-            answer.text,
-            answer.text == text,
-            len(answer.codes),
-            answer.ended,
-            answer.well_formed,
-            answer.backbone_passes,
-            answer.module_steps,
-        )
+    right_text: bool | None = None
+    answer: Answer | None = None
 
 
 def evaluate_tts(
@@ -89,7 +66,7 @@ def evaluate_tts(
     answers = system.answer(prompts, mode, progress=progress)
     spoken = zip(pairs, answers, strict=True)
     return [
-        _judge(listener, pair, listener.speak(answer.codes), SpokenAnswer.of(answer, pair[0].text))
+        _judge(listener, pair, listener.speak(answer.codes), answer)
         for pair, answer in tqdm(spoken, "listening", len(pairs), unit="utterance", disable=not progress)
     ]
 
@@ -130,21 +107,10 @@ def tts_measures(rows: Sequence[SpokenRow], ceiling: Sequence[SpokenRow] = ()) -
         own = [row for row in rows if row.kind == kind]
         if len(own) > 1:
             measures[f"phoneme error rate, {kind}"] = _errors(own)
-    return measures | answer_measures([row.answer for row in rows if row.answer is not None])
-
-
-def answer_measures(answers: Sequence[SpokenAnswer]) -> dict[str, Estimate]:
-    """How the model went about speaking: endings, format, text, and the work behind an utterance."""
-    if not answers:
-        return {}
-    n = len(answers)
-    return {
-        "never ended": proportion(sum(not answer.ended for answer in answers), n),
-        "broke the format": proportion(sum(not answer.well_formed for answer in answers), n),
-        "text as given": proportion(sum(answer.right_text for answer in answers), n),
-        "backbone passes per utterance": mean([answer.backbone_passes for answer in answers]),
-        "module steps per utterance": mean([answer.module_steps for answer in answers]),
-    }
+    answered = [row for row in rows if row.answer is not None]
+    if answered:
+        measures["text as given"] = proportion(sum(row.right_text for row in answered), len(answered))
+    return measures | answer_measures([row.answer for row in answered], spoken=True)
 
 
 def _errors(rows: Iterable[SpokenRow]) -> Estimate:
@@ -153,7 +119,7 @@ def _errors(rows: Iterable[SpokenRow]) -> Estimate:
 
 
 def _judge(
-    listener: Listener, pair: Pair, waveform: torch.Tensor | None, answer: SpokenAnswer | None = None
+    listener: Listener, pair: Pair, waveform: torch.Tensor | None, answer: Answer | None = None
 ) -> SpokenRow:
     utterance, partner = pair
     meant, heard = sounds(utterance), listener.hear(waveform, utterance.language)
@@ -171,5 +137,6 @@ def _judge(
         edits(meant, heard),
         " ".join(heard),
         right,
+        answer.text == utterance.text if answer else None,
         answer,
     )
