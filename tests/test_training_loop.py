@@ -80,8 +80,14 @@ def names(modules: int, backbone: bool, chain: bool) -> set[str]:
 
 @pytest.mark.parametrize(
     ("number", "before", "after", "backbone", "chain"),
-    [(0, 0, 0, True, False), (1, 0, 0, True, False), (2, 0, 1, False, True), (3, 1, 10, False, True), (4, 3, 3, True, True)],
-)  # fmt: skip
+    [
+        (0, 0, 0, True, False),
+        (1, 0, 0, True, False),
+        (2, 0, 1, False, True),
+        (3, 1, 10, False, True),
+        (4, 3, 3, True, True),
+    ],
+)
 def test_each_stage_moves_exactly_its_parameters(number, before, after, backbone, chain):
     # A key's bias shifts all scores of a query alike, so its gradient is zero but for rounding.
     assert moved(number, before) ^ names(after, backbone, chain) <= {

@@ -1,4 +1,4 @@
-"""Backbone shapes as data: Qwen2.5's, and a toy of the same architecture."""
+"""Backbone shapes as data: Qwen2.5's, and two small ones of the same architecture that the lab trains itself."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,8 @@ class Size:
 
 
 SIZES = {
-    "toy": Size(256, 704, 6, 4, 2, tie_word_embeddings=True, max_position_embeddings=4096),
+    "toy": Size(192, 352, 8, 4, 2, tie_word_embeddings=True, max_position_embeddings=4096),
+    "small": Size(512, 1408, 12, 8, 2, tie_word_embeddings=True, max_position_embeddings=8192),
     "0.5B": Size(896, 4864, 24, 14, 2, tie_word_embeddings=True),
     "1.5B": Size(1536, 8960, 28, 12, 2, tie_word_embeddings=True),
     "7B": Size(3584, 18944, 28, 28, 4, tie_word_embeddings=False),

@@ -60,7 +60,7 @@ class History(Sequence[Row]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index):  # noqa: ANN001, ANN204 - an int or a slice, as of any sequence
+    def __getitem__(self, index):
         return self._rows[index]
 
 

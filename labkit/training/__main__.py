@@ -1,0 +1,45 @@
+"""Train a recipe's models: `python -m labkit.training toy`.
+
+All stages one after the other, each with checkpoints in the cache folder: a run that was stopped goes on where it was.
+For several processes or machines: `accelerate launch -m labkit.training toy`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from labkit.training.pipeline import Pipeline
+from labkit.training.recipes import RECIPES, recipe
+from labkit.training.stages import STAGES
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m labkit.training", description=__doc__)
+    parser.add_argument("recipe", choices=tuple(RECIPES))
+    stages = [stage.number for stage in STAGES]
+    parser.add_argument("--stages", type=int, nargs="+", choices=stages, help="only these; all unless given")
+    parser.add_argument("--without-stage-0", action="store_true", help="start stage 1 from random weights")
+    parser.add_argument("--codec", type=Path, help="folder of the codec; the shipped one unless given")
+    parser.add_argument("--folder", type=Path, help="where checkpoints and models go; the cache unless given")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="multiply every stage's steps, for a rehearsal"
+    )
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    chosen = recipe(arguments.recipe)
+    if arguments.scale != 1.0:
+        chosen = chosen.scaled(arguments.scale)
+    pipeline = Pipeline(
+        chosen, arguments.folder, codec=arguments.codec, pretrained=not arguments.without_stage_0
+    )
+    numbers = arguments.stages or stages[1 if arguments.without_stage_0 else 0 :]
+    print(f"trained: {pipeline.run(sorted(numbers))}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""From a recipe to models: stage after stage, each from the checkpoint of the one before, each in the released layout.
+
+pipeline = Pipeline(recipe("toy"))
+pipeline.run(range(5))                      # stages 0 to 4; goes on where an earlier run was stopped
+pipeline.folder / "stage-4" / "model"       # config.json, model.safetensors, the tokenizer, a card
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from transformers import PreTrainedTokenizerBase
+
+from labkit.audio.toy import ToyCodec
+from labkit.data.audio_tokens import AudioTokens, codec_fingerprint
+from labkit.data.corpus import generate
+from labkit.data.export import ExportSpec, export
+from labkit.data.mixture import TOY_MIXTURE, ratios_of
+from labkit.data.speech_data import SpeechData
+from labkit.data.texts import text_sentences
+from labkit.model import SpeechLM, load_speech_lm, save_speech_lm
+from labkit.model.sizes import size_config
+from labkit.paths import cache_folder
+from labkit.training.history import Listener
+from labkit.training.loop import train
+from labkit.training.recipes import Recipe
+from labkit.training.stages import STAGES
+from labkit.training.stream import RowStream
+from labkit.vocabulary import Vocabulary, load_tokenizer, train_toy_tokenizer
+
+
+class Pipeline:
+    """One model's way through the stages.
+
+    Args:
+        recipe: what to train.
+        folder: where everything goes; None for the cache folder.
+        codec: a folder of the codec whose tokens the model will speak; None for the one that ships.
+        pretrained: whether stage 1 starts from stage 0's text model; otherwise from random weights.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path | None = None,
+        *,
+        codec: Path | None = None,
+        pretrained: bool = True,
+    ) -> None:
+        self.recipe, self.pretrained = recipe, pretrained
+        self.codec = ToyCodec.load(codec)
+        shared = asdict(replace(recipe, stages={})), codec_fingerprint(self.codec)
+        name = f"{recipe.name}-{digest(shared)}"
+        self.folder = Path(folder) / name if folder else cache_folder("training", "speech-lm", name)
+
+    def run(self, stages: Iterable[int], listeners: Sequence[Listener] = ()) -> Path:
+        """Train these stages, in order; returns the last model's folder.
+
+        Raises:
+            FileNotFoundError: a stage's predecessor has not been trained.
+        """
+        model = None
+        for number in stages:
+            model = self.model_folder(number)
+            if not (model / "model.safetensors").exists():
+                self._train(number, listeners)
+        if model is None:
+            raise ValueError("no stage to train; give at least one of 0 to 4")
+        return model
+
+    def model_folder(self, number: int) -> Path:
+        """Where the model of a stage lies once it is trained."""
+        return self._stage_folder(number) / "model"
+
+    def data(self, number: int) -> SpeechData:
+        """The mixture of a stage, tokenised and ready to be packed."""
+        return SpeechData(
+            self._samples / "train",
+            ratios_of(TOY_MIXTURE, number),
+            self.tokenizer,
+            audio=self._audio_tokens if number else None,
+            length=self.recipe.row_tokens,
+            modes=self.recipe.modes,
+            seed=self.recipe.seed,
+            progress=PartialState().is_main_process,
+        )
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The text tokenizer with special and audio tokens, trained once on the recipe's texts."""
+        folder = self.folder / "tokenizer"
+        with PartialState().main_process_first():
+            if not (folder / "tokenizer_config.json").exists():
+                texts = [
+                    sentence.text
+                    for language in self.recipe.corpus.languages
+                    for sentence in text_sentences(language, self.recipe.texts)
+                ]
+                corpus = generate(self.recipe.corpus)
+                texts += [corpus[index].text for index in corpus.indices(split="train")]
+                made = train_toy_tokenizer(texts, self.codec.size, self.recipe.text_vocabulary)
+                made.save_pretrained(folder)
+        return load_tokenizer(folder)
+
+    @cached_property
+    def _samples(self) -> Path:
+        with PartialState().main_process_first():
+            return export(generate(self.recipe.corpus), None, ExportSpec(self.recipe.texts))
+
+    @cached_property
+    def _audio_tokens(self) -> AudioTokens:
+        return AudioTokens(self.codec)
+
+    def _stage_folder(self, number: int) -> Path:
+        """Named after all that decides the stage's outcome, so that a changed recipe never meets an old checkpoint."""
+        first = 0 if self.pretrained else min(1, number)
+        past = [
+            (n, asdict(self.recipe.stages[n]), ratios_of(TOY_MIXTURE, n)) for n in range(first, number + 1)
+        ]
+        return self.folder / f"stage-{number}-{digest(past)}"
+
+    def _start(self, number: int) -> SpeechLM:
+        """The model that a stage starts from, in float32."""
+        if number == 0 or (number == 1 and not self.pretrained):
+            vocabulary = Vocabulary.from_tokenizer(self.tokenizer)
+            config = size_config(self.recipe.size, vocabulary.padded_size)
+            return SpeechLM.from_config(config, generator=torch.Generator().manual_seed(self.recipe.seed))
+        before = self.model_folder(number - 1)
+        if not before.is_dir():
+            raise FileNotFoundError(
+                f"stage {number} starts from stage {number - 1}, but there is no model at {before}; train that first"
+            )
+        return load_speech_lm(before, dtype=torch.float32, tell=None)
+
+    def _train(self, number: int, listeners: Sequence[Listener]) -> None:
+        with PartialState().main_process_first():  # which tokenises the audio for all
+            data = self.data(number)
+        model, settings = self._start(number), self.recipe.stages[number]
+        folder = self._stage_folder(number)
+        main = PartialState().is_main_process
+        if main:
+            announce(number, model, settings.steps * settings.rows * self.recipe.row_tokens, print)
+        began = time.perf_counter()
+        history = train(
+            model, STAGES[number], RowStream(data.rows), settings, folder=folder, listeners=listeners
+        )
+        if not main:
+            return
+        save_speech_lm(model, folder / "partial")
+        self.tokenizer.save_pretrained(folder / "partial")
+        run = {
+            "stage": number,
+            "recipe": asdict(self.recipe) | {"stages": {number: asdict(settings)}},
+            "text pre-training": self.pretrained,
+            "seconds": round(time.perf_counter() - began, 1),
+            "machine": f"{torch.get_num_threads()} threads, {platform.processor() or platform.machine()}",
+            "data": asdict(data.report),
+            "last": history[-1],
+        }
+        (folder / "partial" / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+        (folder / "partial").replace(folder / "model")
+
+
+def digest(value: object) -> str:
+    """A short name for plain data."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def announce(number: int, model: SpeechLM, tokens: int, tell: Callable[[str], object]) -> None:
+    """One line on how much is about to be trained."""
+    size = sum(parameter.numel() for parameter in model.parameters())
+    what = f"stage {number} ({STAGES[number].name})"
+    tell(f"{what}: {tokens / 1e6:.1f} M tokens, starting from a model of {size / 1e6:.1f} M parameters")

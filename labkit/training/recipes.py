@@ -1,0 +1,106 @@
+"""The recipes that train the lab's own models, as data: corpus, size, and how long each stage runs.
+
+`toy` ships with the lab and takes two CPU cores; `small` is the same recipe for one GPU, with more voices, longer
+sentences and a larger model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from labkit.data.corpus import CorpusSpec
+from labkit.training.loop import LoopSettings
+from labkit.training.stages import Part
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides a model beside the codec.
+
+    Attributes:
+        name: of its folder.
+        size: shape of the backbone, one of `labkit.model.sizes.SIZES`.
+        corpus: the speech.
+        texts: text-only sentences per language.
+        text_vocabulary: most text tokens.
+        row_tokens: length of a packed row.
+        modes: whose content layouts the targets have, drawn sample by sample. Boost and Balance stand for all
+            four: Turbo has Boost's layout and Vanilla Balance's.
+        stages: how long and how fast each stage runs.
+        seed: of the first weights, the mixture and the packing.
+    """
+
+    name: str
+    size: str
+    corpus: CorpusSpec
+    texts: int
+    text_vocabulary: int
+    row_tokens: int
+    modes: tuple[str, ...]
+    stages: dict[int, LoopSettings]
+    seed: int = 0
+
+    def scaled(self, factor: float) -> Recipe:
+        """The same recipe with every stage's steps multiplied, at least one each; for rehearsals and lessons."""
+        stages = {
+            number: replace(settings, steps=max(1, round(settings.steps * factor)))
+            for number, settings in self.stages.items()
+        }
+        return replace(self, stages=stages)
+
+
+TOY = Recipe(
+    name="toy",
+    size="toy",
+    corpus=CorpusSpec(),
+    texts=30_000,
+    text_vocabulary=4096,
+    row_tokens=256,
+    modes=("boost", "balance"),
+    stages={
+        0: LoopSettings(steps=800, learning_rates={Part.BACKBONE: 2e-3}, precision="bf16"),
+        1: LoopSettings(steps=2400, learning_rates={Part.BACKBONE: 2e-3}, precision="bf16"),
+        2: LoopSettings(steps=150, learning_rates={Part.CHAIN: 2e-3}, precision="bf16"),
+        3: LoopSettings(steps=500, rows=8, learning_rates={Part.CHAIN: 2e-3}, precision="bf16"),
+        4: LoopSettings(
+            steps=700, rows=8, learning_rates={Part.BACKBONE: 5e-4, Part.CHAIN: 5e-4}, precision="bf16"
+        ),
+    },
+)
+
+SMALL_VOICES = (
+    ("en", ("en-us+f2", "en-us+m3", "en-gb+f4", "en-gb+m7")),
+    ("cmn", ("cmn-latn-pinyin+f2", "cmn-latn-pinyin+m3", "cmn-latn-pinyin+f4", "cmn-latn-pinyin+m7")),
+)
+
+SMALL = Recipe(
+    name="small",
+    size="small",
+    corpus=CorpusSpec(sentences=60_000, voices=SMALL_VOICES),
+    texts=60_000,
+    text_vocabulary=4096,
+    row_tokens=2048,
+    modes=("boost", "balance"),
+    stages={
+        0: LoopSettings(steps=1000, rows=32, batch_rows=32, learning_rates={Part.BACKBONE: 1e-3}),
+        1: LoopSettings(steps=4000, rows=32, batch_rows=32, learning_rates={Part.BACKBONE: 1e-3}),
+        2: LoopSettings(steps=400, rows=32, batch_rows=16, learning_rates={Part.CHAIN: 1e-3}),
+        3: LoopSettings(steps=1000, rows=32, batch_rows=16, learning_rates={Part.CHAIN: 1e-3}),
+        4: LoopSettings(
+            steps=800, rows=32, batch_rows=16, learning_rates={Part.BACKBONE: 2e-4, Part.CHAIN: 2e-4}
+        ),
+    },
+)
+
+RECIPES = {recipe.name: recipe for recipe in (TOY, SMALL)}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"no recipe {name!r}; the recipes are {', '.join(RECIPES)}")
+    return RECIPES[name]
