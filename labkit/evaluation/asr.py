@@ -7,7 +7,7 @@ spellings, which ships with Whisper's tokenizer. English is counted by words, Ma
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
@@ -77,6 +77,5 @@ def _normalizer(language: str) -> Callable[[str], str]:
     return EnglishTextNormalizer({}) if language == "en" else BasicTextNormalizer()
 
 
-def _errors(rows: Iterable[WrittenRow]) -> Estimate:
-    rows = list(rows)
+def _errors(rows: Sequence[WrittenRow]) -> Estimate:
     return ratio([row.errors for row in rows], [row.units for row in rows])

@@ -30,7 +30,7 @@ from labkit.evaluation.spoken_qa import (
     qa_measures,
 )
 from labkit.evaluation.tts import SpokenRow, evaluate_originals, evaluate_tts, tts_measures
-from labkit.interleave import MODES, mode
+from labkit.interleave import MODES, VANILLA, mode
 from labkit.model import load_speech_lm
 from labkit.model.checkpoint import find_checkpoint
 from labkit.paths import weights_folder
@@ -120,8 +120,10 @@ class Settings:
         ]
 
     def key(self) -> str:
-        """A digest of the settings and of all weights."""
+        """A digest of the settings, of all weights and of the code that judges."""
         digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode())
+        for path in sorted(Path(__file__).parent.glob("*.py")):
+            digest.update(path.read_bytes())
         for folder in (find_checkpoint(self.model), Path(self.codec), Path(self.judge)):
             for path in sorted(
                 [*folder.glob("*.safetensors"), *folder.glob("*config.json"), *folder.glob("tok*")]
@@ -175,7 +177,7 @@ def evaluate_cell(settings: Settings, cell: Cell, *, progress: bool = False) -> 
 
 
 def cell_measures(cell: Cell, rows: Mapping[Cell, Sequence[Row]]) -> dict[str, Estimate]:
-    """What the rows of a cell add up to, beside those of its ceiling where it has one."""
+    """What the rows of a cell add up to; in TTS also compared with the codec's ceiling and with Vanilla."""
     own = rows[cell]
     if cell.task == "asr":
         return asr_measures(own, cell.language)
@@ -183,8 +185,9 @@ def cell_measures(cell: Cell, rows: Mapping[Cell, Sequence[Row]]) -> dict[str, E
         return qa_measures(own)
     if cell.task == "modules":
         return module_measures(own)
-    ceiling = () if cell.mode in (ORIGINAL, CODEC) else rows.get(cell._replace(mode=CODEC), ())
-    return tts_measures(own, ceiling)
+    compared = {name: cell._replace(mode=name) for name in (CODEC, VANILLA.name)}
+    known = {name: rows[other] for name, other in compared.items() if other in rows and other != cell}
+    return tts_measures(own, known if cell.mode in MODES else None)
 
 
 def write_rows(folder: Path, cell: Cell, rows: Sequence[Row]) -> None:

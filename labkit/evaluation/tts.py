@@ -7,7 +7,7 @@ from, so what counts is the difference to that ceiling, sentence by sentence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -80,24 +80,25 @@ def evaluate_originals(
     return [_judge(listener, pair, sound(pair[0])) for pair in listened]
 
 
-def tts_measures(rows: Sequence[SpokenRow], ceiling: Sequence[SpokenRow] = ()) -> dict[str, Estimate]:
+def tts_measures(
+    rows: Sequence[SpokenRow], others: Mapping[str, Sequence[SpokenRow]] | None = None
+) -> dict[str, Estimate]:
     """What rows of one language and mode add up to, each with its 95% interval.
 
     Args:
         rows: at least two.
-        ceiling: rows of the same utterances after the codec, in the same order, for the paired differences.
+        others: by name, rows of the same utterances in the same order to compare with, pair by pair: the codec's
+            ceiling, another mode. Differences above zero mean more errors than there.
 
     Raises:
-        ValueError: the ceiling is of other utterances.
+        ValueError: others are of other utterances.
     """
     measures = {"phoneme error rate": _errors(rows)}
-    if ceiling:
-        if [row.utterance for row in rows] != [row.utterance for row in ceiling]:
-            raise ValueError("the ceiling must be of the same utterances, in the same order")
-        paired = list(zip(rows, ceiling, strict=True))
-        measures["phoneme error rate, minus the codec's"] = ratio(
-            [row.phoneme_errors - best.phoneme_errors for row, best in paired], [row.phonemes for row in rows]
-        )
+    for name, compared in (others or {}).items():
+        if [row.utterance for row in rows] != [row.utterance for row in compared]:
+            raise ValueError(f"the rows of {name!r} must be of the same utterances, in the same order")
+        more = [row.phoneme_errors - other.phoneme_errors for row, other in zip(rows, compared, strict=True)]
+        measures[f"phoneme error rate, minus {name}'s"] = ratio(more, [row.phonemes for row in rows])
     probes = [row for row in rows if row.right_reading is not None]
     if probes:
         measures["homograph reading accuracy"] = clustered_proportion(
@@ -113,8 +114,7 @@ def tts_measures(rows: Sequence[SpokenRow], ceiling: Sequence[SpokenRow] = ()) -
     return measures | answer_measures([row.answer for row in answered], spoken=True)
 
 
-def _errors(rows: Iterable[SpokenRow]) -> Estimate:
-    rows = list(rows)
+def _errors(rows: Sequence[SpokenRow]) -> Estimate:
     return ratio([row.phoneme_errors for row in rows], [row.phonemes for row in rows])
 
 
