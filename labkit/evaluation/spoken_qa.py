@@ -170,13 +170,9 @@ def facts_of(relation: Relation) -> tuple[str, ...]:
     return tuple(dict.fromkeys(fact for _, fact in relation.facts))
 
 
-def spoken_candidates(answer: Utterance) -> dict[str, tuple[str, ...]]:
-    """For each fact of the answer's relation, the phonemes of the answer that states it of the same subject."""
-    relation, subject = relation_of(answer)
-    return {
-        fact: _spoken(relation.answer.format(x=subject, y=fact), answer.language)
-        for fact in facts_of(relation)
-    }
+def spoken_candidates(relation: Relation, subject: str, language: str) -> dict[str, tuple[str, ...]]:
+    """For each fact of a relation, the phonemes of the answer that states it of the subject."""
+    return {fact: _spoken(relation.answer.format(x=subject, y=fact), language) for fact in facts_of(relation)}
 
 
 @functools.cache
@@ -192,7 +188,7 @@ def _judge(
     question, truth = pair
     relation, subject = relation_of(truth)
     fact, language = truth.sentence.fact, truth.language
-    candidates = spoken_candidates(truth)
+    candidates = spoken_candidates(relation, subject, language)
     heard, meant = listener.hear(waveform, language), sounds(truth)
     chosen = listener.choose(waveform, language, candidates)
     if chosen is not None and edits(candidates[chosen], heard) >= RECOGNISABLE * len(candidates[chosen]):
