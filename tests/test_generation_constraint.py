@@ -35,6 +35,24 @@ def test_what_may_stand_where() -> None:
         assert allowed(made.candidates(False, slot)) == outside
 
 
+def test_the_first_chunk_is_as_long_as_the_schedule_says() -> None:
+    made = head([[1]])
+    audio = set(range(V.audio_offset, V.size))
+    assert allowed(made.candidates(True, Content.AUDIO, first=True)) == audio
+    assert allowed(made.candidates(True, Content.END_OF_AUDIO, first=True)) == audio | {V.end_of_audio}
+    # A model that would end every chunk at once, and its turn sooner than begin another.
+    hidden = torch.zeros(1, 32)
+    hidden[0, 0] = 1.0
+    with torch.no_grad():
+        for token, score in ((V.end_of_audio, 9.0), (V.begin_of_audio, 5.0), (V.im_end, 4.0)):
+            made._model.backbone.lm_head.weight[token, 0] = score
+    tokens = [int(made(hidden, index)[0]) for index in range(1, 18)]
+    assert tokens[0] == V.begin_of_audio
+    assert set(tokens[1:9]) <= audio
+    assert tokens[9] == V.end_of_audio
+    assert tokens[14:16] == [V.begin_of_audio, V.end_of_audio], "later chunks end when the model ends them"
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("sampled", [False, True])
 def test_the_output_is_well_formed(mode: str, sampled: bool) -> None:

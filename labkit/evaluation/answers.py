@@ -124,7 +124,9 @@ class SpeechSystem:
         limit = max(1, min(self.max_new_tokens, room))
         ids: list[list[int]] = [[] for _ in prompts]
         by_backbone = [0] * len(prompts)
-        for event in generate(self.model, prompts, mode, max_new_tokens=limit, vocabulary=vocabulary):
+        for event in generate(
+            self.model, prompts, mode, max_new_tokens=limit, vocabulary=vocabulary, constrained=True
+        ):
             ids[event.row].append(event.id)
             by_backbone[event.row] += event.module is None
         return [

@@ -5,6 +5,9 @@ so for an MCTP module, most of whose work is the shared head, the step becomes s
 chunk it is text, the tag that begins a chunk or the end of the turn; only the last two where the mode's
 schedule wants a chunk to begin. Being inside is read off the tokens, not off the schedule: the last chunk of an
 answer is as long as its audio (see `labkit.interleave.interleave`).
+
+The first chunk does not end before the schedule ends it. It tells a model that has learned several layouts, such
+as Boost's and Balance's, which one this answer has; from there on the model ends its chunks by itself.
 """
 
 from collections.abc import Sequence
@@ -65,6 +68,7 @@ class ConstrainedHead:
         self._model, self._choose, self._mode, self._vocabulary = model, choose, mode, vocabulary
         self._report, self._measure = report, measure
         self._inside = [self._open(prompt) for prompt in prompts]
+        self._first = [not inside for inside in self._inside]  # no chunk of the answer has ended yet
         self._ids: dict[Ranges, torch.Tensor] = {}
         if measure:
             report.constrained_changed = 0
@@ -74,16 +78,18 @@ class ConstrainedHead:
         last = next((int(token) for token in reversed(prompt) if int(token) in tags), None)
         return last == self._vocabulary.begin_of_audio
 
-    def candidates(self, inside: bool, slot: Content) -> Ranges:
+    def candidates(self, inside: bool, slot: Content, first: bool = False) -> Ranges:
         """The ids that may win, as ranges ``(first, one past the last)``.
 
         Args:
             inside: whether an audio chunk is open.
             slot: what the schedule wants here.
+            first: whether the chunk is the answer's first.
         """
         v = self._vocabulary
         if inside:
-            return (v.end_of_audio, v.end_of_audio + 1), (v.audio_offset, v.size)
+            audio, end = (v.audio_offset, v.size), (v.end_of_audio, v.end_of_audio + 1)
+            return (audio,) if first and slot is Content.AUDIO else (end, audio)
         if slot is Content.BEGIN_OF_AUDIO:
             return tuple((token, token + 1) for token in (v.begin_of_audio, *v.end_of_turn))
         return (0, v.end_of_audio), (v.end_of_audio + 1, v.audio_offset)
@@ -92,7 +98,8 @@ class ConstrainedHead:
     def __call__(self, hidden: torch.Tensor, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         """As `FullHead`; the candidates differ from slot to slot."""
         slot = self._mode.holds(index)
-        wanted = [self.candidates(inside, slot) for inside in self._inside]
+        states = zip(self._inside, self._first, strict=True)
+        wanted = [self.candidates(inside, slot, first) for inside, first in states]
         if len(set(wanted)) == 1:
             logits = self._cut(hidden, wanted[0])
             ids = self._rows(wanted[0])[self._choose(logits)]
@@ -105,9 +112,9 @@ class ConstrainedHead:
             ids = self._choose(logits)
         self._count(hidden, wanted)
         for row, token in enumerate(ids.tolist()):
-            self._inside[row] = self._open([token]) or (
-                self._inside[row] and token != self._vocabulary.end_of_audio
-            )
+            ends = token == self._vocabulary.end_of_audio
+            self._first[row] = self._first[row] and not ends
+            self._inside[row] = self._open([token]) or (self._inside[row] and not ends)
         return ids, logits
 
     def _cut(self, hidden: torch.Tensor, ranges: Ranges) -> torch.Tensor:
