@@ -38,6 +38,7 @@ from labkit.interleave import MODES, mode
 from labkit.model.checkpoint import find_checkpoint
 from labkit.model.layout import read_config
 from labkit.paths import cache_folder, weights_folder
+from labkit.training.release import SCORES, TRAINING, write_card
 
 
 def evaluate(settings: Settings, *, workers: int = 1) -> dict[Cell, list[Row]]:
@@ -144,8 +145,10 @@ def main() -> None:
         "corpus": asdict(settings.corpus),
         "table": table,
     }
-    out = out or find_checkpoint(settings.model) / "scores.json"
+    out = out or find_checkpoint(settings.model) / SCORES
     out.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if (out.parent / TRAINING).exists():
+        write_card(out.parent)
     for row in table:
         print(
             "{language:4} {task:8} {mode:9} {measure:48} {value:.4f} [{low:.4f}, {high}] n={n}".format(**row)

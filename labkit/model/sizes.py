@@ -23,7 +23,7 @@ class Size:
 
 
 SIZES = {
-    "toy": Size(192, 352, 8, 4, 2, tie_word_embeddings=True, max_position_embeddings=4096),
+    "toy": Size(192, 288, 8, 4, 2, tie_word_embeddings=True, max_position_embeddings=4096),
     "small": Size(512, 1408, 12, 8, 2, tie_word_embeddings=True, max_position_embeddings=8192),
     "0.5B": Size(896, 4864, 24, 14, 2, tie_word_embeddings=True),
     "1.5B": Size(1536, 8960, 28, 12, 2, tie_word_embeddings=True),

@@ -10,9 +10,11 @@ import argparse
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 
 from labkit.training.pipeline import Pipeline
 from labkit.training.recipes import RECIPES, recipe
+from labkit.training.release import release
 from labkit.training.stages import STAGES
 
 
@@ -39,6 +41,11 @@ def main() -> None:
     )
     numbers = arguments.stages or stages[1 if arguments.without_stage_0 else 0 :]
     print(f"trained: {pipeline.run(sorted(numbers))}")
+    if arguments.out and PartialState().is_main_process:
+        release(pipeline, max(numbers), arguments.out)
+        print(
+            f"wrote {arguments.out}; score it with: python -m labkit.evaluation.speech_lm --model {arguments.out}"
+        )
 
 
 if __name__ == "__main__":

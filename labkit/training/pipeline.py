@@ -23,7 +23,7 @@ from transformers import PreTrainedTokenizerBase
 from labkit.audio.toy import ToyCodec
 from labkit.data.audio_tokens import AudioTokens, codec_fingerprint
 from labkit.data.corpus import generate
-from labkit.data.export import ExportSpec, export
+from labkit.data.export import export
 from labkit.data.mixture import TOY_MIXTURE, ratios_of
 from labkit.data.speech_data import SpeechData
 from labkit.data.texts import text_sentences
@@ -103,7 +103,7 @@ class Pipeline:
                 texts = [
                     sentence.text
                     for language in self.recipe.corpus.languages
-                    for sentence in text_sentences(language, self.recipe.texts)
+                    for sentence in text_sentences(language, self.recipe.texts.texts)
                 ]
                 corpus = generate(self.recipe.corpus)
                 texts += [corpus[index].text for index in corpus.indices(split="train")]
@@ -114,7 +114,7 @@ class Pipeline:
     @cached_property
     def _samples(self) -> Path:
         with PartialState().main_process_first():
-            return export(generate(self.recipe.corpus), None, ExportSpec(self.recipe.texts))
+            return export(generate(self.recipe.corpus), None, self.recipe.texts)
 
     @cached_property
     def _audio_tokens(self) -> AudioTokens:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from labkit.data.corpus import CorpusSpec
+from labkit.data.export import ExportSpec
 from labkit.training.loop import LoopSettings
 from labkit.training.stages import Part
 
@@ -21,7 +22,7 @@ class Recipe:
         name: of its folder.
         size: shape of the backbone, one of `labkit.model.sizes.SIZES`.
         corpus: the speech.
-        texts: text-only sentences per language.
+        texts: how much text-only material, per language.
         text_vocabulary: most text tokens.
         row_tokens: length of a packed row.
         modes: whose content layouts the targets have, drawn sample by sample. Boost and Balance stand for all
@@ -33,7 +34,7 @@ class Recipe:
     name: str
     size: str
     corpus: CorpusSpec
-    texts: int
+    texts: ExportSpec
     text_vocabulary: int
     row_tokens: int
     modes: tuple[str, ...]
@@ -53,9 +54,9 @@ TOY = Recipe(
     name="toy",
     size="toy",
     corpus=CorpusSpec(),
-    texts=30_000,
-    text_vocabulary=4096,
-    row_tokens=256,
+    texts=ExportSpec(),
+    text_vocabulary=3584,
+    row_tokens=288,
     modes=("boost", "balance"),
     stages={
         0: LoopSettings(steps=800, learning_rates={Part.BACKBONE: 2e-3}, precision="bf16"),
@@ -77,7 +78,7 @@ SMALL = Recipe(
     name="small",
     size="small",
     corpus=CorpusSpec(sentences=60_000, voices=SMALL_VOICES),
-    texts=60_000,
+    texts=ExportSpec(texts=60_000, documents=6_000),
     text_vocabulary=4096,
     row_tokens=2048,
     modes=("boost", "balance"),

@@ -1,0 +1,132 @@
+"""A trained model made ready to ship: half precision, its tokenizer, what it was trained with, and a card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from labkit.model import load_speech_lm, save_speech_lm
+from labkit.training.pipeline import Pipeline
+from labkit.training.stages import STAGES
+
+TRAINING, SCORES, CARD = "training.json", "scores.json", "README.md"
+
+_CARD = """# {title}
+
+A speech language model of {parameters:.1f} M parameters, {modules} MCTP modules included, in the released checkpoint
+layout. It reads and speaks the toy speech world: English and Mandarin sentences of a small grammar in one synthetic
+voice each, in audio tokens of `toy-codec`. For teaching and for trying methods; no use for anything else.
+
+- **Weights**: safetensors, half precision, {megabytes:.1f} MB. `labkit.model.load_speech_lm` loads them,
+  `labkit.vocabulary.load_tokenizer` the tokenizer beside them.
+- **Data**: the training split of the toy corpus (espeak-ng, `CorpusSpec(sentences={sentences}, seed={corpus_seed})`)
+  and text of the same grammar. Mixtures: `labkit.data.mixture.TOY_MIXTURE`.
+- **Command**: `{command}`, then `python -m labkit.evaluation.speech_lm --model FOLDER` for the scores.
+
+## Training
+
+Seed {seed}, AdamW, cosine, {machine}.
+
+| stage | steps | tokens a step | learning rate | minutes | loss at the end | accuracy at the end |
+|---|---|---|---|---|---|---|
+{stages}
+
+Losses are in nats a token: the backbone's, then the mean of the modules'.
+"""
+
+_SCORES = """
+## Scores
+
+Held-out sentences, 95% intervals in brackets, {steps} Euler steps of the codec. "codec" is the ceiling: the true audio
+tokens, decoded and judged the same way.
+
+| language | task | mode | measure | value | n |
+|---|---|---|---|---|---|
+{rows}
+"""
+
+
+def release(pipeline: Pipeline, number: int, folder: Path) -> Path:
+    """Write the model of a stage to a folder, in half precision, with all that says where it comes from.
+
+    Raises:
+        FileNotFoundError: that stage, or one before it, has not been trained.
+    """
+    model = load_speech_lm(pipeline.model_folder(number), dtype=torch.float16, tell=None)
+    save_speech_lm(model, folder)
+    pipeline.tokenizer.save_pretrained(folder)
+    compact(folder / "tokenizer.json")
+    first = 0 if pipeline.pretrained else 1
+    runs = [
+        json.loads((pipeline.model_folder(each) / "run.json").read_text(encoding="utf-8"))
+        for each in range(first, number + 1)
+    ]
+    recipe = pipeline.recipe
+    options = "" if pipeline.pretrained else " --without-stage-0"
+    stages = " ".join(map(str, range(first, number + 1)))
+    training = {
+        "command": f"python -m labkit.training {recipe.name}{options} --stages {stages} --out FOLDER",
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "modules": model.num_modules,
+        "seed": recipe.seed,
+        "corpus": {"sentences": recipe.corpus.sentences, "seed": recipe.corpus.seed},
+        "runs": runs,
+    }
+    (folder / TRAINING).write_text(json.dumps(training, indent=1) + "\n", encoding="utf-8")
+    write_card(folder)
+    return folder
+
+
+def compact(path: Path) -> None:
+    """Rewrite a JSON file without its white space; tokenizers come with half of it."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+
+
+def write_card(folder: Path) -> None:
+    """The model's card, from the numbers beside it: `training.json`, and `scores.json` once it has been evaluated."""
+    training = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
+    card = _CARD.format(
+        title=folder.name,
+        parameters=training["parameters"] / 1e6,
+        modules=training["modules"],
+        megabytes=(folder / "model.safetensors").stat().st_size / 1e6,
+        sentences=training["corpus"]["sentences"],
+        corpus_seed=training["corpus"]["seed"],
+        command=training["command"],
+        seed=training["seed"],
+        machine=training["runs"][-1]["machine"],
+        stages="\n".join(map(_stage_row, training["runs"])),
+    )
+    if (folder / SCORES).exists():
+        scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+        card += _SCORES.format(steps=scores["steps"], rows="\n".join(map(_score_row, scores["table"])))
+    (folder / CARD).write_text(card, encoding="utf-8")
+
+
+def _stage_row(run: Mapping) -> str:
+    number, last = run["stage"], run["last"]
+    settings = run["recipe"]["stages"][str(number)]
+    rates = ", ".join(f"{part} {rate:g}" for part, rate in settings["learning_rates"].items())
+    modules = [name for name in last if name.startswith("loss/module")]
+    losses, accuracies = f"{last['loss/backbone']:.3f}", f"{last['accuracy/backbone']:.1%}"
+    if modules:
+        losses += f", {sum(last[name] for name in modules) / len(modules):.3f}"
+        right = [last[name.replace("loss", "accuracy")] for name in modules]
+        accuracies += f", {sum(right) / len(right):.1%}"
+    tokens = settings["rows"] * run["recipe"]["row_tokens"]
+    return (
+        f"| {number} {STAGES[number].name} | {settings['steps']} | {tokens} | {rates} | {run['seconds'] / 60:.0f} "
+        f"| {losses} | {accuracies} |"
+    )
+
+
+def _score_row(row: Mapping) -> str:
+    ends = ["∞" if row[end] is None else f"{row[end]:.4g}" for end in ("low", "high")]
+    return (
+        f"| {row['language']} | {row['task']} | {row['mode']} | {row['measure']} "
+        f"| {row['value']:.4g} [{ends[0]}, {ends[1]}] | {row['n']} |"
+    )

@@ -1,0 +1,95 @@
+"""From a recipe to models: every stage in the released layout, nothing trained twice, changes never mixed up."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from labkit.data.corpus import CorpusSpec
+from labkit.data.export import ExportSpec
+from labkit.model import load_speech_lm
+from labkit.training import pipeline as room
+from labkit.training.pipeline import Pipeline
+from labkit.training.recipes import RECIPES, TOY, recipe
+from labkit.training.release import release, write_card
+from labkit.vocabulary import Vocabulary, load_tokenizer
+
+TINY = replace(
+    TOY,
+    corpus=CorpusSpec(sentences=20, validation=0, test=0, probes=0),
+    row_tokens=512,
+    texts=ExportSpec(texts=20, documents=4, held_out_texts=0, held_out_documents=0),
+    stages={
+        number: replace(settings, steps=2, rows=2, batch_rows=2, precision="no")
+        for number, settings in TOY.stages.items()
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    made = Pipeline(TINY, tmp_path_factory.mktemp("models"))
+    made.run(range(5))
+    return made
+
+
+def test_every_stage_leaves_a_model_in_the_released_layout(trained):
+    modules = [load_speech_lm(trained.model_folder(n), tell=None).num_modules for n in range(5)]
+    assert modules == [0, 0, 1, 10, 10]
+    tokenizer = load_tokenizer(trained.model_folder(4))
+    assert Vocabulary.from_tokenizer(tokenizer).audio_count == trained.codec.size
+    run = json.loads((trained.model_folder(1) / "run.json").read_text(encoding="utf-8"))
+    assert (run["stage"], run["last"]["step"]) == (1, 1)
+    assert run["data"]["rows"] > 0
+
+
+def test_the_backbone_of_stages_2_and_3_is_stage_1s(trained):
+    first, third = (load_speech_lm(trained.model_folder(n), tell=None) for n in (1, 3))
+    for name, value in first.backbone.state_dict().items():
+        assert torch.equal(value, third.backbone.state_dict()[name]), name
+
+
+def test_what_is_trained_is_not_trained_again(trained, monkeypatch):
+    monkeypatch.setattr(room, "train", lambda *_, **__: pytest.fail("it should have been found"))
+    again = Pipeline(TINY, trained.folder.parent)
+    assert again.run(range(5)) == trained.model_folder(4)
+
+
+def test_a_changed_stage_keeps_those_before_it_and_not_those_after(trained):
+    longer = replace(TINY, stages=TINY.stages | {2: replace(TINY.stages[2], steps=3)})
+    changed = Pipeline(longer, trained.folder.parent)
+    same = [changed.model_folder(n) == trained.model_folder(n) for n in range(5)]
+    assert same == [True, True, False, False, False]
+    unread = Pipeline(TINY, trained.folder.parent, pretrained=False)
+    assert unread.model_folder(1) != trained.model_folder(1)
+
+
+def test_a_stage_without_its_predecessor_says_so(tmp_path):
+    with pytest.raises(FileNotFoundError, match="stage 3 starts from stage 2"):
+        Pipeline(TINY, tmp_path).run([3])
+
+
+def test_a_release_says_where_it_comes_from(trained, tmp_path):
+    folder = release(trained, 4, tmp_path / "shipped")
+    model = load_speech_lm(folder, tell=None)
+    assert (model.dtype, model.num_modules) == (torch.float16, 10)
+    assert len(load_tokenizer(folder)) == len(trained.tokenizer)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "python -m labkit.training toy --stages 0 1 2 3 4" in card
+    for number in range(5):
+        assert f"| {number} " in card
+    assert "Scores" not in card
+    row = {"language": "en", "task": "tts", "mode": "boost", "measure": "x", "value": 0.5, "low": 0.4, "n": 7}
+    scores = {"steps": 2, "table": [row | {"high": None}]}
+    (folder / "scores.json").write_text(json.dumps(scores), encoding="utf-8")
+    write_card(folder)
+    assert "| en | tts | boost | x | 0.5 [0.4, ∞] | 7 |" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_recipes_are_complete_and_named():
+    for each in RECIPES.values():
+        assert sorted(each.stages) == [0, 1, 2, 3, 4]
+    assert TOY.scaled(0.01).stages[1].steps == round(0.01 * TOY.stages[1].steps)
+    with pytest.raises(ValueError, match="the recipes are toy, small"):
+        recipe("large")
