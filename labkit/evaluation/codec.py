@@ -72,6 +72,15 @@ class CodecScores:
         rows = [row for row in self.of(language, steps) if row.words]
         return ratio([row.word_errors for row in rows], [row.words for row in rows])
 
+    def extra_word_error(self, language: str, steps: int) -> Estimate:
+        """Word error rate above that of the originals, utterance by utterance."""
+        pairs = zip(self.of(language, ORIGINAL), self.of(language, steps), strict=True)
+        judged = [(before, after) for before, after in pairs if after.words]
+        return ratio(
+            [after.word_errors - before.word_errors for before, after in judged],
+            [after.words for _, after in judged],
+        )
+
     def reading_accuracy(self, language: str, steps: int) -> Estimate:
         verdicts = [row.right_reading for row in self.of(language, steps) if row.right_reading is not None]
         return proportion(sum(verdicts), len(verdicts))
@@ -88,6 +97,10 @@ class CodecScores:
                 measures = {"phoneme error rate": self.phoneme_error(language, steps)}
                 if any(row.words for row in rows):
                     measures["word error rate (pocketsphinx)"] = self.word_error(language, steps)
+                    if steps != ORIGINAL:
+                        measures["word error rate above the originals'"] = self.extra_word_error(
+                            language, steps
+                        )
                 if any(row.right_reading is not None for row in rows):
                     measures["homograph reading accuracy"] = self.reading_accuracy(language, steps)
                 if steps != ORIGINAL:
