@@ -18,6 +18,7 @@ from tiny import VOCABULARY, random_ids, tiny_model
 from labkit.data.packing import EncodedSample, PackedRow, pack
 from labkit.training.history import read_history
 from labkit.training.loop import LoopSettings, train
+from labkit.training.objective import SpeechObjective
 from labkit.training.stages import STAGES, Part, StageError, stage
 from labkit.training.stream import RowStream
 
@@ -119,8 +120,9 @@ def test_batches_change_nothing():
                 assert one[name] == pytest.approx(other[name], abs=1e-4), name
 
 
-def test_a_resumed_run_ends_with_the_same_losses(tmp_path):
-    straight = train(tiny_model(1), stage(4), RowStream(rows), SETTINGS)
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_resumed_run_ends_with_the_same_losses(tmp_path, tied):
+    straight = train(tiny_model(1, tie_word_embeddings=tied), stage(4), RowStream(rows), SETTINGS)
 
     class Stop(Exception):
         pass
@@ -129,10 +131,11 @@ def test_a_resumed_run_ends_with_the_same_losses(tmp_path):
         if row["step"] == 3:  # after the checkpoint at step 2, before the one at step 4
             raise Stop
 
+    model = tiny_model(1, tie_word_embeddings=tied)
     with pytest.raises(Stop):
-        train(tiny_model(1), stage(4), RowStream(rows), SETTINGS, folder=tmp_path, listeners=[stop])
+        train(model, stage(4), RowStream(rows), SETTINGS, folder=tmp_path, listeners=[stop])
     assert len(read_history(tmp_path)) == 4
-    model = tiny_model(1, seed=5)  # its weights come from the checkpoint
+    model = tiny_model(1, seed=5, tie_word_embeddings=tied)  # its weights come from the checkpoint
     resumed = train(model, stage(4), RowStream(rows), SETTINGS, folder=tmp_path)
     assert [row["step"] for row in resumed] == list(range(6))
     for one, other in zip(straight, resumed, strict=True):
@@ -149,6 +152,28 @@ def test_a_loss_that_is_no_number_stops_the_run():
         FloatingPointError, match="the loss is nan at step 0 of stage 1; lower the learning rate"
     ):
         train(model, stage(1), RowStream(rows), SETTINGS)
+
+
+def test_too_large_a_batch_says_which_setting_to_change(monkeypatch):
+    def full(*_):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(SpeechObjective, "forward", full)
+    with pytest.raises(MemoryError, match=r"4 rows of 40 tokens does not fit .* lower batch_rows \(now 4\)"):
+        train(tiny_model(0), stage(1), RowStream(rows), SETTINGS)
+
+
+def test_a_run_is_told_as_json_lines_and_to_tensorboard(tmp_path):
+    train(tiny_model(1), stage(2), RowStream(rows), SETTINGS, folder=tmp_path)
+    names = set(read_history(tmp_path)[0])
+    assert {
+        "loss/backbone",
+        "loss/module 0",
+        "accuracy/module 0",
+        "learning rate/chain",
+        "gradient norm",
+    } <= names
+    assert list((tmp_path / "tensorboard").glob("events.out.*"))
 
 
 def test_settings_that_cannot_work_are_refused():

@@ -10,6 +10,7 @@ from labkit.data.corpus import CorpusSpec
 from labkit.data.export import ExportSpec
 from labkit.model import load_speech_lm
 from labkit.training import pipeline as room
+from labkit.training import train_stage
 from labkit.training.pipeline import Pipeline
 from labkit.training.recipes import RECIPES, TOY, recipe
 from labkit.training.release import release, write_card
@@ -93,3 +94,18 @@ def test_recipes_are_complete_and_named():
     assert TOY.scaled(0.01).stages[1].steps == round(0.01 * TOY.stages[1].steps)
     with pytest.raises(ValueError, match="the recipes are toy, small"):
         recipe("large")
+
+
+def test_one_stage_on_data_of_ones_own(trained, tmp_path, capsys):
+    samples = trained._samples / "train"
+    broken = tmp_path / "mine.jsonl"
+    lines = (samples / "text-en.jsonl").read_text(encoding="utf-8").splitlines()
+    broken.write_text("\n".join([*lines[:12], "{not JSON"]) + "\n", encoding="utf-8")
+    files = ["--data", str(samples / "tts-en.jsonl"), str(broken), "--ratios", "1", "0.5"]
+    where = ["--run", str(tmp_path / "run"), "--out", str(tmp_path / "out")]
+    size = ["--steps", "2", "--rows", "2", "--tokens", "512", "--on-fault", "skip"]
+    train_stage.main(["2", "--start", str(trained.model_folder(1)), *files, *where, *size])
+    assert load_speech_lm(tmp_path / "out", tell=None).num_modules == 1
+    assert "mine.jsonl:13" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2 data files but 1 ratios"):
+        train_stage.main(["2", "--start", "x", *files[:-1], *where, *size])

@@ -1,0 +1,103 @@
+"""One stage on your own data, from any checkpoint in the released layout: `python -m labkit.training.train_stage`.
+
+    python -m labkit.training.train_stage 2 --start labkit/weights/speech-lm-stage-1 --data tts.jsonl asr.jsonl \\
+        --ratios 1 0.5 --steps 500 --run runs/one-module --out models/one-module
+
+Data are JSON lines as the release has them (`labkit.data.messages`), one file per dataset. The run folder keeps the
+checkpoint, the history and TensorBoard's files; the same command again goes on where it was stopped. For several
+processes: `accelerate launch -m labkit.training.train_stage ...`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+
+from labkit.audio.toy import ToyCodec
+from labkit.data.audio_tokens import AudioTokens
+from labkit.data.faults import POLICIES
+from labkit.data.speech_data import SpeechData
+from labkit.interleave import MODES
+from labkit.model import load_speech_lm, save_speech_lm
+from labkit.training.loop import LoopSettings, train
+from labkit.training.stages import STAGES, Part, stage
+from labkit.training.stream import RowStream
+from labkit.vocabulary import load_tokenizer
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m labkit.training.train_stage",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("stage", type=int, choices=[each.number for each in STAGES])
+    made.add_argument(
+        "--start", required=True, help="folder or hub id of the checkpoint, its tokenizer beside it"
+    )
+    made.add_argument("--data", type=Path, nargs="+", required=True, help="JSONL files, one per dataset")
+    made.add_argument("--ratios", type=float, nargs="+", help="sampling ratio of each file; 1 unless given")
+    made.add_argument(
+        "--on-fault", choices=POLICIES, default="fail", help="a faulty sample stops the run, or is skipped"
+    )
+    made.add_argument("--codec", type=Path, help="folder of the codec; the shipped one unless given")
+    made.add_argument(
+        "--modes", nargs="+", choices=tuple(MODES), default=["boost"], help="layouts of spoken answers"
+    )
+    made.add_argument("--tokens", type=int, default=1024, help="length of a packed row")
+    made.add_argument("--steps", type=int, required=True)
+    made.add_argument(
+        "--rows", type=int, default=LoopSettings.rows, help="packed rows a step, over all processes"
+    )
+    made.add_argument("--batch-rows", type=int, default=LoopSettings.batch_rows, help="rows a forward pass")
+    for part in Part:
+        made.add_argument(
+            f"--{part}-rate", type=float, help="learning rate; the paper's for the stage unless given"
+        )
+    made.add_argument("--seed", type=int, default=LoopSettings.seed)
+    made.add_argument("--run", type=Path, required=True, help="folder of checkpoints and history")
+    made.add_argument("--out", type=Path, required=True, help="folder of the trained model")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train one stage."""
+    options = parser().parse_args(arguments)
+    ratios = options.ratios or [1.0] * len(options.data)
+    if len(ratios) != len(options.data):
+        raise SystemExit(f"{len(options.data)} data files but {len(ratios)} ratios; give one for each")
+    files = {path.stem: path for path in options.data}
+    if len(files) != len(options.data):
+        raise SystemExit("two data files have the same name; datasets are told apart by it")
+    tokenizer, state = load_tokenizer(options.start), PartialState()
+    with state.main_process_first():  # which tokenises the audio for all
+        data = SpeechData(
+            files,
+            dict(zip(files, ratios, strict=True)),
+            tokenizer,
+            audio=AudioTokens(ToyCodec.load(options.codec)),
+            length=options.tokens,
+            modes=options.modes,
+            seed=options.seed,
+            on_fault=options.on_fault,
+            progress=state.is_main_process,
+        )
+    if state.is_main_process and data.faults:
+        print(data.faults)
+    rates = {part: rate for part in Part if (rate := getattr(options, f"{part}_rate")) is not None}
+    settings = LoopSettings(options.steps, options.rows, options.batch_rows, rates, seed=options.seed)
+    model = load_speech_lm(options.start, dtype=torch.float32)
+    train(model, stage(options.stage), RowStream(data.rows), settings, folder=options.run)
+    if state.is_main_process:
+        print(data.report)
+        save_speech_lm(model, options.out)
+        tokenizer.save_pretrained(options.out)
+        print(f"wrote {options.out}")
+
+
+if __name__ == "__main__":
+    main()
