@@ -73,6 +73,7 @@ class Pipeline:
             model = self.model_folder(number)
             if not (model / "model.safetensors").exists():
                 self._train(number, listeners)
+                PartialState().wait_for_everyone()  # the main process is still writing the model
         if model is None:
             raise ValueError("no stage to train; give at least one of 0 to 4")
         return model
