@@ -1,5 +1,7 @@
 """Where things lie: what ships with the package, and what each machine computes once and keeps."""
 
+import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -31,6 +33,15 @@ def cache_folder(*parts: str) -> Path:
             f"the cache folder {folder} is a file; remove it, or set {CACHE_VARIABLE} to a folder"
         ) from error
     return folder
+
+
+def digest(value: object) -> str:
+    """A short name for plain data, for folders of what follows from it: equal data, equal names.
+
+    Args:
+        value: anything that JSON can hold.
+    """
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def weights_folder() -> Path:

@@ -119,7 +119,7 @@ def _save(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, step:
 
 
 def _load(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, list]:
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
     tensors = dict(module.named_parameters()) | dict(module.named_buffers())
     shapes, saved = ({name: each.shape for name, each in of.items()} for of in (tensors, state["tensors"]))
     if shapes != saved:

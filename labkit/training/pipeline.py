@@ -7,7 +7,6 @@ pipeline.folder / "stage-4" / "model"       # config.json, model.safetensors, th
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import time
@@ -29,12 +28,14 @@ from labkit.data.speech_data import SpeechData
 from labkit.data.texts import text_sentences
 from labkit.model import SpeechLM, load_speech_lm, save_speech_lm
 from labkit.model.sizes import size_config
-from labkit.paths import cache_folder
+from labkit.paths import cache_folder, digest
 from labkit.training.history import Listener
 from labkit.training.loop import train
 from labkit.training.recipes import Recipe
 from labkit.training.stages import STAGES
 from labkit.training.stream import RowStream
+from labkit.training.train_codec import codec_training
+from labkit.training.train_codec import save as save_codec
 from labkit.vocabulary import Vocabulary, load_tokenizer, train_toy_tokenizer
 
 
@@ -44,7 +45,8 @@ class Pipeline:
     Args:
         recipe: what to train.
         folder: where everything goes; None for the cache folder.
-        codec: a folder of the codec whose tokens the model will speak; None for the one that ships.
+        codec: a folder of the codec whose tokens the model will speak; None for the recipe's own, which is trained
+            first, or else the one that ships.
         pretrained: whether stage 1 starts from stage 0's text model; otherwise from random weights.
     """
 
@@ -57,6 +59,8 @@ class Pipeline:
         pretrained: bool = True,
     ) -> None:
         self.recipe, self.pretrained = recipe, pretrained
+        if codec is None and recipe.codec is not None:
+            codec = train_codec(recipe)
         self.codec = ToyCodec.load(codec)
         shared = asdict(replace(recipe, stages={})), codec_fingerprint(self.codec)
         name = f"{recipe.name}-{digest(shared)}"
@@ -174,9 +178,14 @@ class Pipeline:
         (folder / "partial").replace(folder / "model")
 
 
-def digest(value: object) -> str:
-    """A short name for plain data."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
+def train_codec(recipe: Recipe) -> Path:
+    """The folder of a recipe's own codec, trained on its corpus where it is not there yet."""
+    name = digest([asdict(recipe.corpus), asdict(recipe.codec)])
+    folder = cache_folder("training", "codec", f"{recipe.name}-{name}")
+    with PartialState().main_process_first():
+        if not (folder / "recipe.json").exists():
+            save_codec(codec_training(recipe.codec, recipe.corpus), folder)
+    return folder
 
 
 def announce(number: int, model: SpeechLM, tokens: int, tell: Callable[[str], object]) -> None:

@@ -12,6 +12,7 @@ from labkit.data.corpus import CorpusSpec
 from labkit.data.export import ExportSpec
 from labkit.training.loop import LoopSettings
 from labkit.training.stages import Part
+from labkit.training.train_codec import CodecRecipe
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Recipe:
         modes: whose content layouts the targets have, drawn sample by sample. Boost and Balance stand for all
             four: Turbo has Boost's layout and Vanilla Balance's.
         stages: how long and how fast each stage runs.
+        codec: how its codec is trained, where the one that ships does not know its voices.
         seed: of the first weights, the mixture and the packing.
     """
 
@@ -39,6 +41,7 @@ class Recipe:
     row_tokens: int
     modes: tuple[str, ...]
     stages: dict[int, LoopSettings]
+    codec: CodecRecipe | None = None
     seed: int = 0
 
     def scaled(self, factor: float) -> Recipe:
@@ -81,6 +84,14 @@ SMALL = Recipe(
     texts=ExportSpec(texts=60_000, documents=6_000),
     text_vocabulary=4096,
     row_tokens=2048,
+    codec=CodecRecipe(
+        utterances=30_000,
+        codebook_size=8192,
+        tokenizer_steps=12_000,
+        flow_steps=8000,
+        vocoder_steps=6000,
+        vocoder_utterances=4000,
+    ),
     modes=("boost", "balance"),
     stages={
         0: LoopSettings(steps=1000, rows=32, batch_rows=32, learning_rates={Part.BACKBONE: 1e-3}),
