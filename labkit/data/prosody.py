@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-BASE_RATES = {"en": (115, 150), "cmn": (180, 240)}
+BASE_RATES = {"en": (115, 150), "cmn": (150, 200)}
 """Range of a sentence's overall rate, in espeak's words a minute."""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 from labkit.audio.features import FrameSettings, log_mel, stft
@@ -32,10 +33,17 @@ class Frames:
     phonemes: list[torch.Tensor]
 
 
-def crop(items: list[list[torch.Tensor]], length: int, batch: int, generator: torch.Generator, unit: int = 1):
+def crop(
+    items: list[list[torch.Tensor]],
+    length: int,
+    batch: int,
+    generator: torch.Generator,
+    unit: int = 1,
+    device: torch.device | str = "cpu",
+) -> list[torch.Tensor]:
     """Random crops of `length` frames, cut at the same place from each parallel list, each stacked to a batch.
 
-    Starts at a multiple of `unit`. Utterances shorter than a crop are passed over.
+    Starts at a multiple of `unit`. Utterances shorter than a crop are passed over. Batches are put on `device`.
     """
     long_enough = [i for i, item in enumerate(items[0]) if len(item) >= length]
     if not long_enough:
@@ -46,7 +54,12 @@ def crop(items: list[list[torch.Tensor]], length: int, batch: int, generator: to
         places = (len(items[0][index]) - length) // unit + 1
         start = unit * int(torch.randint(places, (1,), generator=generator))
         rows.append([each[index][start : start + length] for each in items])
-    return [torch.stack(column) for column in zip(*rows, strict=True)]
+    return [torch.stack(column).to(device) for column in zip(*rows, strict=True)]
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network's parameters lie."""
+    return next(network.parameters()).device
 
 
 @dataclass
@@ -62,11 +75,11 @@ class TokenizerObjective:
     batch: int = 24
     length: int = 160
     continuous_steps: int = 300
-    phoneme_weight: float = 2.0
+    phoneme_weight: float = 3.0
 
     def __call__(self, step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        mel, phonemes = crop([self.frames.mel, self.frames.phonemes], self.length, self.batch, generator)
-        with mixed_precision():
+        mel, phonemes = self._crop(generator)
+        with mixed_precision(mel.device):
             features = self.tokenizer.features(mel).float()
         codebook = self.tokenizer.codebook
         if step < self.continuous_steps:
@@ -77,7 +90,7 @@ class TokenizerObjective:
                 codebook.initialise(self._many_features(generator), generator)
             code, tokens, commitment = codebook(features)
             codebook.update(features.detach(), tokens, generator)
-        with mixed_precision():
+        with mixed_precision(mel.device):
             logits, drawn = self.tokenizer.heads(code)
         return {
             "phoneme": self.phoneme_weight
@@ -91,9 +104,13 @@ class TokenizerObjective:
         wanted = 20 * len(self.tokenizer.codebook)
         found: list[torch.Tensor] = []
         while sum(map(len, found)) < wanted:
-            mel, _ = crop([self.frames.mel, self.frames.phonemes], self.length, self.batch, generator)
+            mel, _ = self._crop(generator)
             found.append(self.tokenizer.features(mel).flatten(0, 1))
         return torch.cat(found)
+
+    def _crop(self, generator: torch.Generator) -> list[torch.Tensor]:
+        frames = [self.frames.mel, self.frames.phonemes]
+        return crop(frames, self.length, self.batch, generator, device=device_of(self.tokenizer))
 
 
 @dataclass
@@ -113,8 +130,9 @@ class FlowObjective:
     def __call__(self, step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         per_token = self.decoder.config.frames.frames_per_token
         length = self.length_tokens * per_token
-        mel, tokens = crop([self.mel, self._spread], length, self.batch, generator, unit=per_token)
-        with mixed_precision():
+        device = device_of(self.decoder)
+        mel, tokens = crop([self.mel, self._spread], length, self.batch, generator, per_token, device)
+        with mixed_precision(device):
             return self.decoder.losses(tokens[:, ::per_token], mel, generator)
 
 
@@ -140,9 +158,11 @@ class VocoderObjective:
         self._hops = [waveform.reshape(-1, hop) for waveform in self.waveforms]
 
     def __call__(self, step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        mel, pitch, hops = crop([self.mel, self.pitch, self._hops], self.length, self.batch, generator)
+        device = device_of(self.vocoder)
+        items = [self.mel, self.pitch, self._hops]
+        mel, pitch, hops = crop(items, self.length, self.batch, generator, device=device)
         target = hops.flatten(1)
-        with mixed_precision():
+        with mixed_precision(device):
             controls = self.vocoder.controls(mel)
         controls = FrameControls(*(getattr(controls, each.name).float() for each in fields(controls)))
         voiced = pitch > 0

@@ -25,7 +25,7 @@ from labkit.audio.tokenizer import SpeechTokenizer, TokenizerConfig
 from labkit.audio.toy import ToyCodec
 from labkit.audio.vocoder import HarmonicVocoder, VocoderConfig
 from labkit.data.corpus import Corpus, CorpusSpec, generate
-from labkit.paths import cache_folder, weights_folder
+from labkit.paths import cache_folder, digest, weights_folder
 from labkit.training.codec import FlowObjective, Frames, TokenizerObjective, VocoderObjective
 from labkit.training.fit import FitSettings, fit
 from labkit.training.frames import frame_labels, phoneme_symbols, pitch_track
@@ -48,18 +48,23 @@ class CodecRecipe:
     mel_scale: float = 2.6166
     utterances: int = 8000
     codebook_size: int = 4096
-    tokenizer_steps: int = 3200
-    flow_steps: int = 2600
+    tokenizer_steps: int = 7000
+    flow_steps: int = 4000
     vocoder_steps: int = 2500
     vocoder_utterances: int = 1200
     learning_rate: float = 2e-3
+    phoneme_weight: float = 3.0
 
 
 class CodecTraining:
-    """The three trainings of one recipe on one corpus, with a checkpoint folder each below `folder`."""
+    """The three trainings of one recipe on one corpus, with a checkpoint folder each below `folder`.
+
+    They run on the GPU where there is one.
+    """
 
     def __init__(self, recipe: CodecRecipe, corpus: Corpus, folder: Path) -> None:
         self.recipe, self.corpus, self.folder = recipe, corpus, folder
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.settings = FrameSettings()
         # The corpus comes kind by kind; a part of it has to be drawn from all of them.
         everything = corpus.indices(split="train")
@@ -81,7 +86,9 @@ class CodecTraining:
         ]
         config = TokenizerConfig(phonemes=len(phoneme_symbols()), codebook_size=self.recipe.codebook_size)
         tokenizer = self._new(lambda: SpeechTokenizer(config))
-        objective = TokenizerObjective(tokenizer, Frames(self.mel, labels))
+        objective = TokenizerObjective(
+            tokenizer, Frames(self.mel, labels), phoneme_weight=self.recipe.phoneme_weight
+        )
         self._fit(tokenizer, objective, "tokenizer", self.recipe.tokenizer_steps)
         # Tokens must come from the weights that ship, and those are half precision.
         for tensor in (*tokenizer.parameters(), *tokenizer.buffers()):
@@ -134,7 +141,9 @@ class CodecTraining:
 
     def _fit(self, network: nn.Module, objective: Objective, part: str, steps: int) -> None:
         settings = FitSettings(steps=steps, learning_rate=self.recipe.learning_rate, seed=self.recipe.seed)
+        network.to(self.device)
         fit(network, objective, settings, folder=self.folder / part, name=part)
+        network.cpu()
 
 
 def main() -> None:
@@ -152,9 +161,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     steps = {f"{part}_steps": getattr(arguments, f"{part}_steps") for part in PARTS}
     recipe = CodecRecipe(seed=arguments.seed, **steps)
-    corpus = generate(CorpusSpec(sentences=arguments.sentences))
-    name = "-".join(map(str, (corpus.folder.name, *steps.values(), recipe.seed)))
-    training = CodecTraining(recipe, corpus, cache_folder("training", "toy-codec", name))
+    training = codec_training(recipe, CorpusSpec(sentences=arguments.sentences))
     if arguments.part == "vocoder":
         training.vocoder()
     elif arguments.part == "tokenizer":
@@ -162,11 +169,23 @@ def main() -> None:
     elif arguments.part == "flow":
         training.flow(training.tokenizer())
     else:
-        training.codec().save(arguments.out)
-        (arguments.out / "recipe.json").write_text(
-            json.dumps(asdict(recipe), indent=2) + "\n", encoding="utf-8"
-        )
+        save(training, arguments.out)
         print(f"wrote {arguments.out}; score it with: python -m labkit.evaluation.codec")
+
+
+def codec_training(recipe: CodecRecipe, spec: CorpusSpec) -> CodecTraining:
+    """The trainings of a recipe on the corpus of a spec, with their checkpoints in the cache folder."""
+    corpus = generate(spec)
+    name = f"{corpus.folder.name}-{digest(asdict(recipe))}"
+    return CodecTraining(recipe, corpus, cache_folder("training", "toy-codec", name))
+
+
+def save(training: CodecTraining, folder: Path) -> Path:
+    """Train what is not trained yet, and write the codec and its recipe to a folder."""
+    training.codec().save(folder)
+    recipe = json.dumps(asdict(training.recipe), indent=2)
+    (folder / "recipe.json").write_text(recipe + "\n", encoding="utf-8")
+    return folder
 
 
 if __name__ == "__main__":
