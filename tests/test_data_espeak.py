@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from labkit.data.espeak import (
@@ -144,8 +144,9 @@ def test_settings_change_the_voice():
 
 
 @settings(max_examples=15, deadline=None)
+@example(words=[SpokenWord("end.", None, 0.5), SpokenWord("is?")])
 @given(
-    st.lists(
+    words=st.lists(
         st.builds(
             SpokenWord,
             st.sampled_from(
@@ -159,8 +160,14 @@ def test_settings_change_the_voice():
         max_size=6,
     )
 )
-def test_any_words_keep_their_order_and_cover_the_time(words):
-    speech = Synthesizer("en").speak(words, tail=0.1)
+def test_any_words_keep_their_order_and_cover_the_time_or_are_named_as_lost(words):
+    try:
+        speech = Synthesizer("en").speak(words, tail=0.1)
+    except SynthesisError as error:
+        # espeak swallows a function word that stands alone between a slowed "end." and a "?".
+        lost = str(error).partition("lost the words ")[2].partition(":")[0].split(", ")
+        assert any(word.text.rstrip(".,?") in ("of", "the", "is", "I") for word in words if word.text in lost)
+        return
     assert [word.text for word in speech.words] == [word.text for word in words]
     assert_gapless(speech)
     assert np.abs(speech.waveform).max() < 1
