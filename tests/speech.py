@@ -17,7 +17,7 @@ from labkit.evaluation.recogniser import PhonemeJudge
 from labkit.generation import Event
 from labkit.interleave import InterleaveMode, content_of, interleave
 from labkit.model import SpeechLM
-from labkit.vocabulary import Chat, train_toy_tokenizer
+from labkit.vocabulary import Chat, Vocabulary, train_toy_tokenizer
 
 AUDIO_TOKENS = 4096
 SPEC = CorpusSpec(sentences=0, validation=0, test=4, probes=4)
@@ -108,7 +108,8 @@ def _generate(
     mode: InterleaveMode,
     *,
     max_new_tokens: int,
-    vocabulary,
+    vocabulary: Vocabulary,
+    constrained: bool,
 ) -> Iterator[Event]:
     for row, prompt in enumerate(prompts):
         for index, token in enumerate(by_prompt[tuple(prompt)](mode)[:max_new_tokens]):

@@ -28,7 +28,7 @@ def test_a_size_can_be_changed_in_any_field() -> None:
     config = size_config("toy", vocab_size=300, num_hidden_layers=5)
     assert (config.vocab_size, config.num_hidden_layers, len(config.layer_types)) == (300, 5, 5)
     assert size_config("0.5B").vocab_size == 168072
-    with pytest.raises(ValueError, match=r"no size '3B'; the sizes are toy, 0\.5B"):
+    with pytest.raises(ValueError, match=r"no size '3B'; the sizes are toy, small, 0\.5B"):
         size_config("3B")
 
 

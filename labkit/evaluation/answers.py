@@ -94,9 +94,16 @@ class SpeechSystem:
         return self.codec.encode(utterance.waveform, utterance.sample_rate).tolist()
 
     def answer(
-        self, prompts: Sequence[Prompt], mode: InterleaveMode, *, progress: bool = True
+        self, prompts: Sequence[Prompt], mode: InterleaveMode, *, spoken: bool = True, progress: bool = True
     ) -> list[Answer]:
         """Greedy answers in the order of the prompts; those of like length are answered together.
+
+        Args:
+            prompts: what to answer.
+            mode: who makes which token.
+            spoken: whether speech is wanted. Then decoding is constrained, so that a model that has learned several
+                layouts answers in the mode's; written answers are free, since no schedule gives them a place.
+            progress: show a bar.
 
         Raises:
             ScheduleError: the mode needs more modules than the model has.
@@ -111,21 +118,21 @@ class SpeechSystem:
         ) as bar:
             for start in range(0, len(order), self.batch):
                 chosen = order[start : start + self.batch]
-                made = self._generate([rows[index] for index in chosen], mode, chat.vocabulary)
+                made = self._generate([rows[index] for index in chosen], mode, chat.vocabulary, spoken)
                 answers |= zip(chosen, made, strict=True)
                 bar.update(len(chosen))
         return [answers[index] for index in range(len(rows))]
 
     @torch.inference_mode()
     def _generate(
-        self, prompts: list[list[int]], mode: InterleaveMode, vocabulary: Vocabulary
+        self, prompts: list[list[int]], mode: InterleaveMode, vocabulary: Vocabulary, spoken: bool
     ) -> list[Answer]:
         room = self.model.config.max_position_embeddings - max(map(len, prompts))
         limit = max(1, min(self.max_new_tokens, room))
         ids: list[list[int]] = [[] for _ in prompts]
         by_backbone = [0] * len(prompts)
         for event in generate(
-            self.model, prompts, mode, max_new_tokens=limit, vocabulary=vocabulary, constrained=True
+            self.model, prompts, mode, max_new_tokens=limit, vocabulary=vocabulary, constrained=spoken
         ):
             ids[event.row].append(event.id)
             by_backbone[event.row] += event.module is None

@@ -48,7 +48,9 @@ def evaluate_asr(
     """Let the model write down utterances in a mode, free-running. Every answer is scored, however broken."""
     prompts = [(speech_recognition(), [system.codes(utterance)]) for utterance in utterances]
     rows = []
-    for utterance, answer in zip(utterances, system.answer(prompts, mode, progress=progress), strict=True):
+    for utterance, answer in zip(
+        utterances, system.answer(prompts, mode, spoken=False, progress=progress), strict=True
+    ):
         meant = text_units(utterance.text, utterance.language)
         written = text_units(answer.text, utterance.language)
         rows.append(WrittenRow(utterance.index, utterance.kind, len(meant), edits(meant, written), answer))
