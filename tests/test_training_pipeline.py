@@ -9,6 +9,7 @@ import torch
 from labkit.data.corpus import CorpusSpec
 from labkit.data.export import ExportSpec
 from labkit.model import load_speech_lm
+from labkit.training import __main__ as command
 from labkit.training import pipeline as room
 from labkit.training import train_stage
 from labkit.training.pipeline import Pipeline
@@ -86,6 +87,18 @@ def test_a_release_says_where_it_comes_from(trained, tmp_path):
     (folder / "scores.json").write_text(json.dumps(scores), encoding="utf-8")
     write_card(folder)
     assert "| en | tts | boost | x | 0.5 [0.4, ∞] | 7 |" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_command_trains_what_is_missing_and_ships_the_last(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "recipe", {"toy": TINY}.get)
+    monkeypatch.setattr(room, "train", lambda *_, **__: pytest.fail("it should have been found"))
+    where = ["--folder", str(trained.folder.parent), "--threads", "1"]
+    command.main(["toy", "--stages", "0", "1", *where])
+    assert str(trained.model_folder(1)) in capsys.readouterr().out
+    command.main(["toy", *where, "--out", str(tmp_path / "shipped")])
+    assert (tmp_path / "shipped" / "README.md").exists()
+    with pytest.raises(SystemExit):
+        command.main(["toy", "--stages", "7"])
 
 
 def test_recipes_are_complete_and_named():

@@ -18,7 +18,7 @@ from labkit.training.release import release
 from labkit.training.stages import STAGES
 
 
-def main() -> None:
+def main(typed: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m labkit.training", description=__doc__)
     parser.add_argument("recipe", choices=tuple(RECIPES))
@@ -28,10 +28,13 @@ def main() -> None:
     parser.add_argument("--codec", type=Path, help="folder of the codec; the shipped one unless given")
     parser.add_argument("--folder", type=Path, help="where checkpoints and models go; the cache unless given")
     parser.add_argument(
+        "--out", type=Path, help="copy the last model there, in half precision, with its card"
+    )
+    parser.add_argument(
         "--scale", type=float, default=1.0, help="multiply every stage's steps, for a rehearsal"
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(typed)
     torch.set_num_threads(arguments.threads)
     chosen = recipe(arguments.recipe)
     if arguments.scale != 1.0:
