@@ -206,8 +206,23 @@ class SpeechLM(nn.Module):
             p = Pass(stage=stage, start=stage, ids=ids, **geometry)
             if p.queries < 1:
                 break  # the sequence is too short for any row of this module
-            stages.append(self.run_stage(p, embeds[:, stage:], stages[-1][:, :-1]))
+            stages.append(self.run_stage(p, *self.module_inputs(stage, embeds, stages)))
         return SpeechOutput(tuple(stages), geometry["positions"], geometry["samples"])
+
+    def module_inputs(
+        self, stage: int, embeds: torch.Tensor, stages: Sequence[torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What module ``stage - 1`` joins in a whole-sequence pass (eq. 3), both ``(batch, time - stage, hidden)``.
+
+        Args:
+            stage: 1 for the first module.
+            embeds: ``(batch, time, hidden)`` embeddings of all tokens.
+            stages: hidden states of the stages before, as in `SpeechOutput`.
+
+        Returns:
+            The embeddings of the columns from ``stage`` on, and the stage before's hidden states one to the left.
+        """
+        return embeds[:, stage:], stages[-1][:, :-1]
 
     def check_length(self, tokens: int) -> None:
         """Refuse sequences longer than the model has positions for.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
 from labkit.model import SpeechLM
 from labkit.model.backbone import initialize
-from labkit.model.masks import Pass
-from labkit.model.speech_lm import SpeechOutput, sequence_geometry
 from labkit.training.stages import Part, Stage
 
 
@@ -23,26 +22,11 @@ class IndependentHeads(SpeechLM):
     only, since generation feeds modules the cascaded way.
     """
 
-    def forward(
-        self,
-        ids: torch.Tensor | None = None,
-        *,
-        embeds: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        positions: torch.Tensor | None = None,
-        modules: int | None = None,
-    ) -> SpeechOutput:
-        """As `SpeechLM.forward`."""
-        embeds = self.embed(ids) if embeds is None else embeds
-        geometry = sequence_geometry(embeds.shape[:2], embeds.device, attention_mask, positions)
-        backbone = self.run_stage(Pass(stage=0, start=0, ids=ids, **geometry), embeds)
-        stages = [backbone]
-        for stage in range(1, (self.num_modules if modules is None else modules) + 1):
-            p = Pass(stage=stage, start=stage, ids=ids, **geometry)
-            if p.queries < 1:
-                break
-            stages.append(self.run_stage(p, embeds[:, :-stage], backbone[:, :-stage]))
-        return SpeechOutput(tuple(stages), geometry["positions"], geometry["samples"])
+    def module_inputs(
+        self, stage: int, embeds: torch.Tensor, stages: Sequence[torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `SpeechLM.module_inputs`, but token and backbone's hidden state both from `stage` columns to the left."""
+        return embeds[:, :-stage], stages[0][:, :-stage]
 
 
 def restart_layer(model: SpeechLM, module: int, generator: torch.Generator) -> SpeechLM:

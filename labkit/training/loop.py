@@ -91,7 +91,7 @@ def train(
 
     Returns:
         The history; a row holds the step, learning rates, losses and accuracies of backbone and modules (means since
-        the row before), the gradient's norm, and targets per second.
+        the row before), the gradient's norm, seconds of training (stops left out) and targets per second.
 
     Raises:
         StageError: the model does not fit the stage.
@@ -135,6 +135,7 @@ class _Run:
         self.objective.train()
         history = History(self.folder if self._is_main else None, until=start, listeners=self._listeners)
         since: list[torch.Tensor] = []
+        earlier = history[-1]["seconds"] if history else 0.0
         began, targets = time.perf_counter(), 0
         bar = tqdm(
             total=settings.steps,
@@ -156,7 +157,8 @@ class _Run:
                     targets += measured.targets
                     row = {"step": step, **measured.row(), "gradient norm": norm}
                     row |= {f"learning rate/{part}": rate for part, rate in rates.items()}
-                    row["targets per second"] = targets / (time.perf_counter() - began)
+                    seconds = time.perf_counter() - began
+                    row |= {"seconds": earlier + seconds, "targets per second": targets / seconds}
                     history.add(row)
                     bar.set_postfix_str(_short(measured))
                 if self.folder is not None and (

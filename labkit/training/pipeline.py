@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import platform
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -34,8 +33,7 @@ from labkit.training.loop import train
 from labkit.training.recipes import Recipe
 from labkit.training.stages import STAGES
 from labkit.training.stream import RowStream
-from labkit.training.train_codec import codec_training
-from labkit.training.train_codec import save as save_codec
+from labkit.training.train_codec import codec_training, save_codec
 from labkit.vocabulary import Vocabulary, load_tokenizer, train_toy_tokenizer
 
 
@@ -157,7 +155,6 @@ class Pipeline:
         main = PartialState().is_main_process
         if main:
             announce(number, model, settings.steps * settings.rows * self.recipe.row_tokens, print)
-        began = time.perf_counter()
         history = train(
             model, STAGES[number], RowStream(data.rows), settings, folder=folder, listeners=listeners
         )
@@ -169,7 +166,7 @@ class Pipeline:
             "stage": number,
             "recipe": asdict(self.recipe) | {"stages": {number: asdict(settings)}},
             "text pre-training": self.pretrained,
-            "seconds": round(time.perf_counter() - began, 1),
+            "seconds": round(history[-1]["seconds"], 1),
             "machine": f"{torch.get_num_threads()} threads, {platform.processor() or platform.machine()}",
             "data": asdict(data.report),
             "last": history[-1],

@@ -1,7 +1,7 @@
 """The recipes that train the lab's own models, as data: corpus, size, and how long each stage runs.
 
-`toy` ships with the lab and takes two CPU cores; `small` is the same recipe for one GPU, with more voices, longer
-sentences and a larger model.
+`toy` is for two CPU cores and the codec that ships; `small` is the same recipe for one GPU, with more voices, a codec
+of its own for them, and a larger model.
 """
 
 from __future__ import annotations

@@ -17,8 +17,9 @@ TRAINING, SCORES, CARD = "training.json", "scores.json", "README.md"
 _CARD = """# {title}
 
 A speech language model of {parameters:.1f} M parameters, {modules} MCTP modules included, in the released checkpoint
-layout. It reads and speaks the toy speech world: English and Mandarin sentences of a small grammar in one synthetic
-voice each, in audio tokens of `toy-codec`. For teaching and for trying methods; no use for anything else.
+layout. It reads and speaks the toy speech world, English and Mandarin sentences of a small grammar in synthetic voices,
+in the audio tokens of the codec that it was trained with. For teaching and for trying methods; no use for anything
+else.
 
 - **Weights**: safetensors, half precision, {megabytes:.1f} MB. `labkit.model.load_speech_lm` loads them,
   `labkit.vocabulary.load_tokenizer` the tokenizer beside them.

@@ -169,7 +169,7 @@ def main() -> None:
     elif arguments.part == "flow":
         training.flow(training.tokenizer())
     else:
-        save(training, arguments.out)
+        save_codec(training, arguments.out)
         print(f"wrote {arguments.out}; score it with: python -m labkit.evaluation.codec")
 
 
@@ -180,7 +180,7 @@ def codec_training(recipe: CodecRecipe, spec: CorpusSpec) -> CodecTraining:
     return CodecTraining(recipe, corpus, cache_folder("training", "toy-codec", name))
 
 
-def save(training: CodecTraining, folder: Path) -> Path:
+def save_codec(training: CodecTraining, folder: Path) -> Path:
     """Train what is not trained yet, and write the codec and its recipe to a folder."""
     training.codec().save(folder)
     recipe = json.dumps(asdict(training.recipe), indent=2)
