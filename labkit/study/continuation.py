@@ -1,0 +1,143 @@
+"""Let a model speak from the middle of an utterance: the true audio up to a word, then its own.
+
+What it is to say is laid out as a `Script`. Text and tags keep their places, whatever the model would have made of
+them, and audio tokens before the span are the true ones; within the span the model chooses every audio token itself,
+greedily. So conditions differ in nothing but what the experiment changes, and the word's onset is known exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import linear
+from tqdm.auto import tqdm
+
+from labkit.evaluation.answers import SpeechSystem
+from labkit.generation.decode import decode
+from labkit.generation.state import GenerationState
+from labkit.interleave import InterleaveMode
+from labkit.study.script import Script
+
+FREE = -1
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """What a model said in a span of audio tokens.
+
+    Attributes:
+        codes: the audio tokens it chose, as codebook entries.
+        logits: ``(span, codes)`` of every audio token when each was chosen; None unless asked for.
+    """
+
+    codes: tuple[int, ...]
+    logits: torch.Tensor | None = None
+
+
+Change = Callable[[Sequence[int]], AbstractContextManager]
+"""From the indices of the scripts in a batch to what is to be in force while they are continued, such as
+``lambda rows: model.knocked_out(...)`` with token sets that hold one range for each of them."""
+
+
+@torch.inference_mode()
+def go_on(
+    system: SpeechSystem,
+    scripts: Sequence[Script],
+    spans: Sequence[range],
+    mode: InterleaveMode,
+    *,
+    change: Change | None = None,
+    keep_logits: bool = False,
+    progress: bool = True,
+    title: str = "speaking",
+) -> list[Continuation]:
+    """The model's own audio tokens in a span of each script, in the order of the scripts.
+
+    Args:
+        system: the model with its tokenizer and codec; its `batch` scripts are continued together.
+        scripts: laid out in this mode.
+        spans: for each script the audio tokens to be chosen, by place in `Script.audio`. May end after the true
+            audio: then audio tokens go on where the true ones end.
+        mode: who makes which token.
+        change: puts knockouts, patches or traces in force, batch by batch; nothing unless given.
+        keep_logits: keep what each choice was made from.
+        progress: show a bar.
+        title: on it.
+
+    Raises:
+        ScheduleError: the mode needs more modules than the model has.
+        ValueError: as many spans as scripts are needed, none empty or beginning after the true audio.
+    """
+    mode.require_modules(system.model.num_modules)
+    if len(scripts) != len(spans):
+        raise ValueError(f"{len(scripts)} scripts, but {len(spans)} spans; give one for each")
+    for script, span in zip(scripts, spans, strict=True):
+        if not span or not 0 <= span.start < len(script.audio):
+            raise ValueError(f"{span} is no span of the {len(script.audio)} audio tokens of a script")
+    plans = [_plan(script, span) for script, span in zip(scripts, spans, strict=True)]
+    # Scripts that begin alike share most of what is known beforehand, which one pass reads at once.
+    order = sorted(range(len(scripts)), key=lambda index: plans[index].index(FREE))
+    made: dict[int, Continuation] = {}
+    with tqdm(total=len(scripts), desc=title, unit="utterance", disable=not progress) as bar:
+        for start in range(0, len(order), system.batch):
+            rows = order[start : start + system.batch]
+            with change(rows) if change else nullcontext():
+                made |= zip(
+                    rows,
+                    _speak(system, [scripts[i] for i in rows], [plans[i] for i in rows], mode, keep_logits),
+                    strict=True,
+                )
+            bar.update(len(rows))
+    return [made[index] for index in range(len(scripts))]
+
+
+def _plan(script: Script, span: range) -> list[int]:
+    """The answer's tokens up to the end of the span, `FREE` where the model chooses."""
+    inside = [place for place in span if place < len(script.audio)]
+    answer = list(script.ids[script.prompt : script.audio[inside[-1]] + 1])
+    for place in inside:
+        answer[script.audio[place] - script.prompt] = FREE
+    return answer + [FREE] * (len(span) - len(inside))
+
+
+def _speak(
+    system: SpeechSystem,
+    scripts: Sequence[Script],
+    plans: Sequence[list[int]],
+    mode: InterleaveMode,
+    keep_logits: bool,
+) -> Iterator[Continuation]:
+    model, vocabulary = system.model, system.vocabulary
+    known = min(plan.index(FREE) for plan in plans)
+    while mode.maker(known) is not None:  # a module reads what its backbone pass has left
+        known -= 1
+    prompts = [
+        script.ids[: script.prompt] + tuple(plan[:known]) for script, plan in zip(scripts, plans, strict=True)
+    ]
+    slots = max(map(len, plans)) - known
+    # Who is done earlier goes on as it likes; nobody listens.
+    wanted = torch.tensor([plan[known:] + [FREE] * (known + slots - len(plan)) for plan in plans])
+    wanted = wanted.to(model.device)
+    audio = model.backbone.lm_head.weight[vocabulary.audio_offset : vocabulary.size]
+    kept: list[torch.Tensor] = []
+
+    def head(hidden: torch.Tensor, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = linear(hidden, audio)
+        chosen = logits.argmax(-1) + vocabulary.audio_offset
+        return torch.where(wanted[:, index] == FREE, chosen, wanted[:, index]), logits
+
+    state = GenerationState(model, prompts, slots, mode.modules_needed)
+    made = []
+    for step in decode(model, state, lambda index: mode.maker(index + known), head, slots):
+        made.append(step.ids)
+        if keep_logits:
+            kept.append(step.logits.float().cpu())
+    ids = torch.stack(made, 1).tolist()
+    logits = torch.stack(kept, 1) if keep_logits else None
+    for row, plan in enumerate(plans):
+        free = [place for place in range(len(plan) - known) if plan[known + place] == FREE]
+        codes = vocabulary.audio_codes([ids[row][place] for place in free])
+        yield Continuation(tuple(codes), None if logits is None else logits[row, free])

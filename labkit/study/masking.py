@@ -1,0 +1,250 @@
+"""Homograph masking (paper Fig. 1b): what must the audio of a word see of the text to be read rightly?
+
+The text is always read as usual. While the audio of the homograph is made, edges from audio to text are cut, in every
+layer of the backbone and of the chain. The protocol is fixed: the cut holds from the word's first audio token to its
+last; conditions that begin two tokens earlier stand beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from tqdm.auto import tqdm
+
+from labkit.data.corpus import Utterance
+from labkit.evaluation.answers import SpeechSystem
+from labkit.evaluation.listener import Listener
+from labkit.interleave import InterleaveMode
+from labkit.model.knockouts import Knockout
+from labkit.model.selectors import Tokens, tokens_marked
+from labkit.statistics import Estimate, clustered_proportion
+from labkit.study.continuation import go_on
+from labkit.study.script import Script, script
+from labkit.study.verdict import Verdict, Window, listen, window
+
+Probe = tuple[Utterance, Utterance]
+"""A homograph in a sentence, and its minimal pair: equal but for the deciding word, so the reading is the other."""
+
+EARLIER = 2
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What the audio of the homograph may see.
+
+    Attributes:
+        name: for tables.
+        hidden: from a script to the positions of text that are cut off; None to cut nothing.
+        swapped: whether the deciding word is the minimal pair's, in the text that is read, so that the reading should
+            be the other. The audio before the homograph stays the original's.
+        earlier: audio tokens before the word's onset at which the cut begins.
+    """
+
+    name: str
+    hidden: Callable[[Script], Sequence[int]] | None = None
+    swapped: bool = False
+    earlier: int = 0
+
+
+def all_text(script: Script) -> list[int]:
+    """Every word, in the prompt and in the answer."""
+    return list(script.text)
+
+
+def all_but_own(script: Script) -> list[int]:
+    """Every word but the homograph."""
+    own = set(script.of_word(script.utterance.homograph.index))
+    return [position for position in script.text if position not in own]
+
+
+def deciding_word(script: Script) -> list[int]:
+    """The word that decides the reading."""
+    return [position for word in script.utterance.homograph.deciding for position in script.of_word(word)]
+
+
+def another_word(script: Script) -> list[int]:
+    """As many words as decide, but others: the nearest before the homograph that do not decide, or else after."""
+    homograph = script.utterance.homograph
+    others = [word for word in range(len(script.words)) if word not in (*homograph.deciding, homograph.index)]
+    others.sort(key=lambda word: (word > homograph.index, abs(word - homograph.index)))
+    chosen = others[: len(homograph.deciding)]
+    return [position for word in chosen for position in script.of_word(word)]
+
+
+FULL = Condition("all visible")
+OWN = Condition("own token only", all_but_own)
+NONE = Condition("all text masked", all_text)
+SWAPPED_OWN = Condition("deciding word swapped, own token only", all_but_own, swapped=True)
+CONDITIONS = (
+    FULL,
+    OWN,
+    Condition("own token only, two tokens earlier", all_but_own, earlier=EARLIER),
+    NONE,
+    Condition("deciding word masked", deciding_word),
+    Condition("another word masked", another_word),
+    Condition("deciding word swapped", swapped=True),
+    SWAPPED_OWN,
+)
+
+
+@dataclass(frozen=True)
+class MaskedRow:
+    """One probe under one condition.
+
+    Attributes:
+        utterance: its index in the corpus.
+        homograph: the word.
+        condition: its name.
+        meant: the reading that the text as read by the model calls for.
+        verdict: what the judge heard.
+        codes: audio tokens of the window, the model's own from the word's onset (or earlier) on.
+    """
+
+    utterance: int
+    homograph: str
+    condition: str
+    meant: str
+    verdict: Verdict
+    codes: tuple[int, ...]
+
+    @property
+    def right(self) -> bool:
+        """Whether it was read as meant."""
+        return self.verdict.reading == self.meant
+
+
+def mask_homographs(
+    system: SpeechSystem,
+    listener: Listener,
+    probes: Sequence[Probe],
+    mode: InterleaveMode,
+    conditions: Sequence[Condition] = CONDITIONS,
+    *,
+    progress: bool = True,
+) -> list[MaskedRow]:
+    """Say every probe's homograph under every condition, and let the judge decide how it was read.
+
+    Raises:
+        KnockoutNeverFired: a condition cut nothing.
+        ValueError: an utterance without a homograph.
+    """
+    scripts = Scripts(system, probes, mode)
+    rows: list[MaskedRow] = []
+    for condition in conditions:
+        read = scripts.swapped if condition.swapped else scripts.plain
+        spans = [
+            range(max(0, scope.word.start - condition.earlier), scope.audio.stop) for scope in scripts.windows
+        ]
+        made = go_on(
+            system, read, spans, mode,
+            change=cutting(system, read, scripts.windows, mode, condition), progress=progress, title=condition.name,
+        )  # fmt: skip
+        listened = zip(probes, scripts.windows, scripts.codes, spans, made, strict=True)
+        for (utterance, partner), scope, true, span, own in tqdm(
+            listened, "listening", len(probes), unit="utterance", disable=not progress, leave=False
+        ):
+            codes = (*true[scope.audio.start : span.start], *own.codes)[-len(scope.audio) :]
+            verdict, _ = listen(listener, scope, codes, utterance.language)
+            rows.append(
+                MaskedRow(
+                    utterance=utterance.index,
+                    homograph=utterance.sentence.words[utterance.homograph.index],
+                    condition=condition.name,
+                    meant=(partner if condition.swapped else utterance).homograph.reading,
+                    verdict=verdict,
+                    codes=codes,
+                )
+            )
+    return rows
+
+
+class Scripts:
+    """Probes laid out once for all conditions.
+
+    Attributes:
+        codes: the true audio tokens of each.
+        plain: as they are.
+        swapped: with the minimal pair's deciding word in the text, and their own audio.
+        windows: what will be listened to.
+    """
+
+    def __init__(self, system: SpeechSystem, probes: Sequence[Probe], mode: InterleaveMode) -> None:
+        self.codes = [tuple(system.codes(utterance)) for utterance, _ in probes]
+        known = list(zip(probes, self.codes, strict=True))
+        self.plain = [script(system, utterance, mode, codes=codes) for (utterance, _), codes in known]
+        self.swapped = [
+            script(system, utterance, mode, words=partner.sentence.words, codes=codes)
+            for (utterance, partner), codes in known
+        ]
+        self.windows = [
+            window(plain, partner) for plain, (_, partner) in zip(self.plain, probes, strict=True)
+        ]
+
+
+def cutting(
+    system: SpeechSystem,
+    scripts: Sequence[Script],
+    windows: Sequence[Window],
+    mode: InterleaveMode,
+    condition: Condition,
+) -> Callable[[Sequence[int]], AbstractContextManager] | None:
+    """A condition as a change for `go_on`; None if it cuts nothing."""
+    if condition.hidden is None:
+        return None
+
+    def change(rows: Sequence[int]) -> AbstractContextManager:
+        looking = [
+            making(
+                scripts[row], mode, range(windows[row].word.start - condition.earlier, windows[row].word.stop)
+            )
+            for row in rows
+        ]
+        hidden = [condition.hidden(scripts[row]) for row in rows]
+        return system.model.knocked_out([Knockout(_marked(looking), _marked(hidden), name=condition.name)])
+
+    return change
+
+
+def making(script: Script, mode: InterleaveMode, span: range) -> list[int]:
+    """Positions of the rows that make the audio tokens of a span; rows that hold text are never among them.
+
+    An MCTP module goes on from what the stages before it made of the tokens before, back to the slot of the
+    backbone: all these rows make the token.
+    """
+    rows: set[int] = set()
+    for place in span:
+        if not 0 <= place < len(script.audio):
+            continue
+        slot = script.audio[place] - script.prompt
+        rows.add(script.prompt + slot - 1)
+        while mode.maker(slot) is not None:
+            slot -= 1
+            rows.add(script.prompt + slot - 1)
+    return sorted(rows - set(script.text))
+
+
+def _marked(positions: Sequence[Sequence[int]]) -> Tokens:
+    """The tokens at these positions, one list per sequence."""
+    marks = torch.zeros(len(positions), max(max(each, default=0) for each in positions) + 1, dtype=torch.bool)
+    for row, each in enumerate(positions):
+        marks[row, list(each)] = True
+    return tokens_marked(marks)
+
+
+def masking_measures(rows: Sequence[MaskedRow]) -> dict[str, dict[str, Estimate]]:
+    """By condition: how often the word was read as meant and how often it was babble, with 95% intervals.
+
+    Probes of one homograph succeed or fail together, which the intervals take into account.
+    """
+    measures = {}
+    for condition in dict.fromkeys(row.condition for row in rows):
+        own = [row for row in rows if row.condition == condition]
+        groups = [row.homograph for row in own]
+        measures[condition] = {
+            "read as meant": clustered_proportion([row.right for row in own], groups),
+            "babble": clustered_proportion([row.verdict.babble for row in own], groups),
+        }
+    return measures
