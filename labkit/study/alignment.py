@@ -1,0 +1,280 @@
+"""Attention alignment (paper Fig. 1a): is the word that an audio token attends to the word that sounds in it?
+
+Heads are chosen on some utterances and scored on others. A head may look from the row that predicts an audio token or
+from the token's own, at the prompt's copy of the text, the answer's, or both, and steadily some words beside the one
+that sounds: a `Look` says which. Some looks together give each word a weight; the heaviest is the word attended to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from labkit.statistics import Estimate, ratio
+from labkit.study.alignment_weights import COPIES, ROWS, Head, WordAttention
+from labkit.study.script import Script
+
+OFFSETS = (-2, -1, 0, 1, 2)
+FLOOR = 0.01
+"""Share of weight that a monotone path grants every word, so that one stray row cannot forbid a word for good."""
+
+Follow = Callable[[WordAttention], np.ndarray]
+"""From an utterance's attention to the word ``(audio,)`` that each audio token is said to attend to."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One head, and how its attention is read.
+
+    Attributes:
+        head: which.
+        row: one of `ROWS`.
+        copy: one of `COPIES`.
+        offset: words from the one attended to, to the one that sounds; 1 for a head that looks at the word before.
+    """
+
+    head: Head
+    row: str
+    copy: str
+    offset: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.head}, {self.row} row, {self.copy} copy, offset {self.offset:+d}"
+
+
+@dataclass(frozen=True)
+class RankedLook:
+    """A look, and the share of audio tokens whose sounding word it finds."""
+
+    look: Look
+    accuracy: float
+
+
+def moved(weights: np.ndarray, offset: int) -> np.ndarray:
+    """Weights ``(..., words)`` moved by so many words; what would leave the sentence stays on its first or last."""
+    words = weights.shape[-1]
+    target = np.clip(np.arange(words) + offset, 0, words - 1)
+    return weights @ (target[:, None] == np.arange(words)).astype(weights.dtype)
+
+
+def word_weights(attention: WordAttention, looks: Sequence[Look]) -> np.ndarray:
+    """``(audio, words)``: what each word gets from some looks, each of which has one vote for every audio token.
+
+    Raises:
+        ValueError: no looks, or a head that the attention does not cover.
+    """
+    if not looks:
+        raise ValueError("give at least one look, such as those of choose_looks")
+    return np.mean([_share(attention, look) for look in looks], axis=0)
+
+
+def _share(attention: WordAttention, look: Look) -> np.ndarray:
+    if look.head not in attention.heads:
+        raise ValueError(f"{look.head} was not looked at; give its place to attend_words")
+    weights = attention.of(look.row, look.copy)[attention.heads.index(look.head)]
+    return moved(_shares(weights), look.offset)
+
+
+def _shares(weights: np.ndarray) -> np.ndarray:
+    """Weights ``(..., words)`` as shares; even ones where nothing is seen, as before the answer's first word."""
+    total = weights.sum(-1, keepdims=True)
+    even = np.full_like(weights, 1 / weights.shape[-1])
+    return np.divide(weights, total, out=even, where=total > 0)
+
+
+def follow(looks: Sequence[Look]) -> Follow:
+    """The word that gets the most attention from some looks together, each audio token by itself."""
+    return lambda attention: word_weights(attention, looks).argmax(-1)
+
+
+def follow_monotone(looks: Sequence[Look]) -> Follow:
+    """The likeliest path through all words from the first to the last that never goes back and skips none."""
+    return lambda attention: monotone_path(word_weights(attention, looks))
+
+
+def monotone_path(weights: np.ndarray) -> np.ndarray:
+    """The path ``(audio,)`` of the greatest product of weights that stays at a word or goes on to the next (Viterbi).
+
+    A dynamic time warping whose every step takes one audio token. It begins at the first word and ends at the last;
+    where there are more words than audio tokens, it ends as far as it gets.
+
+    Args:
+        weights: ``(audio, words)``, each row adding up to 1.
+    """
+    logs = np.log(weights + FLOOR)
+    audio, words = logs.shape
+    best = np.full(words, -np.inf)
+    best[0] = logs[0, 0]
+    came = np.zeros((audio, words), dtype=bool)  # whether the best way here came from the word before
+    for token in range(1, audio):
+        before = np.concatenate([[-np.inf], best[:-1]])
+        came[token] = before > best
+        best = np.maximum(best, before) + logs[token]
+    path = [min(audio, words) - 1]
+    for token in range(audio - 1, 0, -1):
+        path.append(path[-1] - came[token, path[-1]])
+    return np.array(path[::-1])
+
+
+def rank_looks(
+    attentions: Sequence[WordAttention],
+    *,
+    rows: Sequence[str] = ROWS,
+    copies: Sequence[str] = COPIES,
+    offsets: Sequence[int] = OFFSETS,
+) -> list[RankedLook]:
+    """Every head's every row and copy, each with the offset that suits it best, the most accurate first.
+
+    Raises:
+        ValueError: no utterances, or none in which a word sounds.
+    """
+    heads = _common_heads(attentions)
+    right = np.zeros((len(rows), len(copies), len(offsets), len(heads)))
+    for attention in attentions:
+        sounding, place = _sounding(attention.script)
+        for (r, row), (c, copy) in product(enumerate(rows), enumerate(copies)):
+            weights = _shares(attention.of(row, copy)[:, place])
+            for o, offset in enumerate(offsets):
+                right[r, c, o] += (moved(weights, offset).argmax(-1) == sounding).sum(-1)
+    accuracy = right / _tokens(attentions)
+    found = []
+    for (r, row), (c, copy), (h, head) in product(enumerate(rows), enumerate(copies), enumerate(heads)):
+        # Of offsets that do equally well, the smallest.
+        o = max(range(len(offsets)), key=lambda o: (accuracy[r, c, o, h], -abs(offsets[o])))
+        found.append(RankedLook(Look(head, row, copy, offsets[o]), float(accuracy[r, c, o, h])))
+    return sorted(found, key=lambda each: -each.accuracy)
+
+
+def choose_looks(
+    attentions: Sequence[WordAttention], ranked: Sequence[RankedLook], *, most: int = 16
+) -> tuple[Look, ...]:
+    """As many of the best looks as together find the most sounding words: at least one, at most `most`.
+
+    Use the same utterances as for the ranking, and score on others.
+    """
+    looks = [each.look for each in ranked[:most]]
+    right = np.zeros(len(looks), dtype=int)
+    for attention in attentions:
+        sounding, place = _sounding(attention.script)
+        votes = np.cumsum([_share(attention, look) for look in looks], axis=0)
+        right += (votes.argmax(-1)[:, place] == sounding).sum(-1)
+    return tuple(looks[: int(right.argmax()) + 1])
+
+
+@dataclass(frozen=True)
+class AlignmentRow:
+    """How well the words attended to in one utterance are those that sound; audio tokens in silence do not count.
+
+    Attributes:
+        utterance: its index in the corpus.
+        tokens: audio tokens in which a word sounds.
+        right: of them, those that attend to it.
+        words_off: words between the two, summed over the tokens.
+        text_tokens_off: text tokens between the nearest ends of the two, summed.
+        seconds_off: between the middle of the audio token and the word attended to, summed.
+        steps: from one such token to the next.
+        forward: of them, those that do not go back.
+    """
+
+    utterance: int
+    tokens: int
+    right: int
+    words_off: int
+    text_tokens_off: int
+    seconds_off: float
+    steps: int
+    forward: int
+
+
+def score(script: Script, attended: np.ndarray) -> AlignmentRow:
+    """Compare the words attended to with those that sound.
+
+    Args:
+        script: of the utterance.
+        attended: ``(audio,)`` a word for each audio token.
+
+    Raises:
+        ValueError: another number of tokens, a word that the sentence does not have, or no word sounds at all.
+    """
+    attended = np.asarray(attended)
+    words = len(script.words)
+    if attended.shape != (len(script.audio),) or attended.min() < 0 or attended.max() >= words:
+        raise ValueError(
+            f"give a word from 0 to {words - 1} for each of {len(script.audio)} audio tokens, "
+            f"got shape {attended.shape}"
+        )
+    sounding, place = _sounding(script)
+    found, middle = attended[place], (place + 0.5) / script.token_rate
+    starts, ends = np.array([(word.start, word.end) for word in script.utterance.words]).T
+    seconds = np.maximum(np.maximum(starts[found] - middle, middle - ends[found]), 0)
+    last = np.cumsum([len(span) for span in script.asked])
+    first = last - [len(span) for span in script.asked] + 1
+    text = np.maximum(first[np.maximum(found, sounding)] - last[np.minimum(found, sounding)], 0)
+    return AlignmentRow(
+        utterance=script.utterance.index,
+        tokens=len(place),
+        right=int((found == sounding).sum()),
+        words_off=int(np.abs(found - sounding).sum()),
+        text_tokens_off=int(text.sum()),
+        seconds_off=float(seconds.sum()),
+        steps=len(place) - 1,
+        forward=int((np.diff(found) >= 0).sum()),
+    )
+
+
+def score_all(attentions: Sequence[WordAttention], way: Follow) -> list[AlignmentRow]:
+    """`score` of every utterance, under one way of telling the word attended to."""
+    return [score(attention.script, way(attention)) for attention in attentions]
+
+
+def alignment_measures(rows: Sequence[AlignmentRow]) -> dict[str, Estimate]:
+    """Accuracy, errors and monotonicity with 95% intervals; audio tokens of one utterance are not independent cases.
+
+    Raises:
+        ValueError: fewer than two utterances.
+    """
+    tokens = [row.tokens for row in rows]
+    going = [row for row in rows if row.steps]  # one token makes no step
+    return {
+        "accuracy": ratio([row.right for row in rows], tokens),
+        "words off": ratio([row.words_off for row in rows], tokens),
+        "text tokens off": ratio([row.text_tokens_off for row in rows], tokens),
+        "milliseconds off": ratio([1000 * row.seconds_off for row in rows], tokens),
+        "monotone steps": ratio([row.forward for row in going], [row.steps for row in going]),
+    }
+
+
+def accuracy_gain(rows: Sequence[AlignmentRow], baseline: Sequence[AlignmentRow]) -> Estimate:
+    """How much more accurate than a baseline on the same utterances: the paired difference.
+
+    Raises:
+        ValueError: the utterances differ.
+    """
+    if [row.utterance for row in rows] != [row.utterance for row in baseline]:
+        raise ValueError("both need rows of the same utterances in the same order")
+    gained = [ours.right - theirs.right for ours, theirs in zip(rows, baseline, strict=True)]
+    return ratio(gained, [row.tokens for row in rows])
+
+
+def _sounding(script: Script) -> tuple[np.ndarray, np.ndarray]:
+    """The words that sound, and in which audio tokens, by place."""
+    found = [(word, place) for place, word in enumerate(script.sounding) if word is not None]
+    if not found:
+        raise ValueError(f"no word sounds in {script.utterance.text!r}; leave it out")
+    words, places = zip(*found, strict=True)
+    return np.array(words), np.array(places)
+
+
+def _tokens(attentions: Sequence[WordAttention]) -> int:
+    return sum(len(_sounding(attention.script)[0]) for attention in attentions)
+
+
+def _common_heads(attentions: Sequence[WordAttention]) -> tuple[Head, ...]:
+    if not attentions:
+        raise ValueError("give the attention of at least one utterance")
+    if any(attention.heads != attentions[0].heads for attention in attentions):
+        raise ValueError("all utterances must have been looked at with the same heads")
+    return attentions[0].heads
