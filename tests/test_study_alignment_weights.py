@@ -11,7 +11,7 @@ from tiny import tiny_model
 
 from labkit.evaluation.answers import SpeechSystem
 from labkit.interleave import BALANCE, BOOST
-from labkit.study.alignment_weights import Head, WordAttention, all_heads, attend_words
+from labkit.study.alignment_weights import Head, WordAttention, all_heads, attend_words, mean_mass
 from labkit.study.script import Script, script
 
 
@@ -127,3 +127,12 @@ def test_audio_that_begins_before_a_module_has_a_row_is_refused():
     attend_words(spoken(), [early], places=["module.0"], progress=False)
     with pytest.raises(ValueError, match="module 2 has no row yet"):
         attend_words(spoken(), [early], places=["module.2"], progress=False)
+
+
+def test_masses_are_averaged_over_utterances_of_the_same_heads():
+    looked = attend_words(spoken(), scripts(3), progress=False)
+    np.testing.assert_allclose(mean_mass(looked), sum(each.mass for each in looked) / 3, rtol=1e-5)
+    with pytest.raises(ValueError, match="at least one utterance"):
+        mean_mass([])
+    with pytest.raises(ValueError, match="the same heads"):
+        mean_mass([looked[0], replace(looked[1], heads=looked[1].heads[::-1])])

@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 
 from labkit.statistics import Estimate, ratio
-from labkit.study.alignment_weights import COPIES, ROWS, Head, WordAttention
+from labkit.study.alignment_weights import COPIES, ROWS, Head, WordAttention, common_heads
 from labkit.study.script import Script
 
 OFFSETS = (-2, -1, 0, 1, 2)
@@ -131,7 +131,7 @@ def rank_looks(
     Raises:
         ValueError: no utterances, or none in which a word sounds.
     """
-    heads = _common_heads(attentions)
+    heads = common_heads(attentions)
     right = np.zeros((len(rows), len(copies), len(offsets), len(heads)))
     for attention in attentions:
         sounding, place = _sounding(attention.script)
@@ -270,11 +270,3 @@ def _sounding(script: Script) -> tuple[np.ndarray, np.ndarray]:
 
 def _tokens(attentions: Sequence[WordAttention]) -> int:
     return sum(len(_sounding(attention.script)[0]) for attention in attentions)
-
-
-def _common_heads(attentions: Sequence[WordAttention]) -> tuple[Head, ...]:
-    if not attentions:
-        raise ValueError("give the attention of at least one utterance")
-    if any(attention.heads != attentions[0].heads for attention in attentions):
-        raise ValueError("all utterances must have been looked at with the same heads")
-    return attentions[0].heads

@@ -204,3 +204,26 @@ class _Layout:
         )
         mass = self.queries[:, None, :, stage:] @ pattern @ self.keys[:, None, stage:]
         return weights.cpu().numpy(), mass.cpu().numpy()
+
+
+def mean_mass(attentions: Sequence[WordAttention]) -> np.ndarray:
+    """``(heads, from, to)``: the masses of utterances, averaged.
+
+    Raises:
+        ValueError: no utterances, or not the same heads in all.
+    """
+    common_heads(attentions)
+    return np.mean([attention.mass for attention in attentions], axis=0)
+
+
+def common_heads(attentions: Sequence[WordAttention]) -> tuple[Head, ...]:
+    """The heads that all of these utterances were looked at with.
+
+    Raises:
+        ValueError: no utterances, or not the same heads in all.
+    """
+    if not attentions:
+        raise ValueError("give the attention of at least one utterance")
+    if any(attention.heads != attentions[0].heads for attention in attentions):
+        raise ValueError("all utterances must have been looked at with the same heads")
+    return attentions[0].heads
