@@ -25,7 +25,14 @@ from labkit.study.alignment import (
     score_all,
     word_weights,
 )
-from labkit.study.alignment_baselines import Line, any_word, choose_line, choose_mean_of_all, previous_word
+from labkit.study.alignment_baselines import (
+    Line,
+    any_word,
+    choose_line,
+    choose_mean_of_all,
+    previous_word,
+    truth_late,
+)
 from labkit.study.alignment_weights import Head, WordAttention
 from labkit.study.script import Script, script
 
@@ -258,6 +265,14 @@ def test_the_previous_word_is_the_last_one_written():
         assert found[place] == max(written, default=0)
     later = replace(one.script, written=tuple((1000 + word,) for word in range(len(one.script.words))))
     assert not previous_word(replace(one, script=later)).any()
+
+
+def test_the_truth_told_late_errs_once_a_word():
+    seen = attentions({})
+    assert alignment_measures(score_all(seen, truth_late(0)))["accuracy"].value == 1
+    small = replace(seen[0], script=replace(seen[0].script, sounding=(None, 0, 0, None, 1, 1, 2, None)))
+    assert truth_late(1)(small).tolist() == [0, 0, 0, 0, 0, 1, 1, 2]
+    assert truth_late(-1)(small).tolist() == [0, 0, 0, 1, 1, 2, 2, 2]
 
 
 def test_the_line_on_a_small_case():

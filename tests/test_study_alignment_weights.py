@@ -69,6 +69,18 @@ def test_batched_and_padded_is_one_by_one():
         np.testing.assert_allclose(each.mass, alone.mass, atol=1e-5)
 
 
+def test_fewer_go_together_where_a_pattern_would_grow_too_large():
+    sizes = []
+    hook = {"backbone.0.resid_pre": lambda activation, p: sizes.append(len(activation))}
+    longest = max(len(one.ids) for one in scripts())
+    with spoken().model.patched(hook):
+        few = attend_words(spoken(), scripts(), limit=2 * 4 * longest**2 * 4, progress=False)
+        ones = attend_words(spoken(), scripts(), limit=1, progress=False)
+    assert sizes == [2, 2, 1, 1, 1, 1, 1, 1]
+    for one, other in zip(few, ones, strict=True):
+        np.testing.assert_allclose(one.weights, other.weights, atol=1e-5)
+
+
 def test_masses_are_shares_and_text_that_is_not_written_yet_gets_none():
     for each in attend_words(spoken(), scripts(), progress=False):
         np.testing.assert_allclose(each.mass.sum(-1), 1, atol=1e-5)

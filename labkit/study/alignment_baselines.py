@@ -34,6 +34,20 @@ def previous_word(attention: WordAttention) -> np.ndarray:
     return np.array(written)[np.maximum(count - 1, 0)]
 
 
+def truth_late(tokens: int = 1) -> Follow:
+    """The sounding word itself, told so many audio tokens late (early, if negative), and held through silence.
+
+    No baseline but a yardstick: what a head would score that follows perfectly and turns at the wrong moment.
+    """
+
+    def tell(attention: WordAttention) -> np.ndarray:
+        sounding = [-1 if word is None else word for word in attention.script.sounding]
+        held = np.maximum.accumulate(np.maximum(sounding, 0))
+        return held[np.clip(np.arange(len(held)) - tokens, 0, len(held) - 1)]
+
+    return tell
+
+
 @dataclass(frozen=True)
 class Line:
     """The proportional line.

@@ -17,6 +17,7 @@ from labkit.evaluation.answers import SpeechSystem
 from labkit.model import SpeechLM
 from labkit.model.hooks import Function, hook_points
 from labkit.model.masks import Pass
+from labkit.model.memory import GIB
 from labkit.study.script import Script
 
 ROWS = ("predicting", "own")
@@ -30,6 +31,7 @@ FROM, TO = ("text", "audio"), ("text", "audio", "other")
 tokens, and the rest: chat tokens, tags, the instruction)."""
 
 PATTERN = ".pattern"
+FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True, order=True)
@@ -86,14 +88,17 @@ def attend_words(
     scripts: Sequence[Script],
     *,
     places: Sequence[str] | None = None,
+    limit: int = GIB,
     progress: bool = True,
 ) -> list[WordAttention]:
     """Attention of every head from audio tokens to words, in the order of the scripts.
 
     Args:
-        system: the model with its tokenizer and codec; its `batch` scripts go through it together.
+        system: the model with its tokenizer and codec; at most its `batch` scripts go through it together.
         scripts: as `labkit.study.script.script` lays utterances out.
         places: layers and modules to look at, such as ``["backbone.3", "module.0"]``; all unless given.
+        limit: most bytes that one layer's pattern may take; fewer scripts go through the model together where they
+            would take more.
         progress: show a bar.
 
     Raises:
@@ -110,10 +115,12 @@ def attend_words(
     if silent := [script.utterance.text for script in scripts if not script.audio]:
         raise ValueError(f"{silent[0]!r} has no audio token to look from")
     order = sorted(range(len(scripts)), key=lambda index: len(scripts[index].ids))
+    largest = system.model.config.num_attention_heads * len(scripts[order[-1]].ids) ** 2 * FLOAT_BYTES
+    batch = max(1, min(system.batch, limit // largest))
     made: dict[int, WordAttention] = {}
     with tqdm(total=len(scripts), desc="looking", unit="utterance", disable=not progress) as bar:
-        for start in range(0, len(order), system.batch):
-            chosen = order[start : start + system.batch]
+        for start in range(0, len(order), batch):
+            chosen = order[start : start + batch]
             found = _look(system.model, [scripts[index] for index in chosen], heads)
             made |= dict(zip(chosen, found, strict=True))
             bar.update(len(chosen))
