@@ -19,7 +19,7 @@ from labkit.study.script import script
 LAYERS = 3
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def test_the_last_layer_is_the_model():
     system, found = random_system(), contrasts().kept
     model, vocabulary = system.model, system.vocabulary
@@ -39,7 +39,7 @@ def test_the_last_layer_is_the_model():
         assert vocabulary.audio_id(row.top) == each.tokens[0]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def test_a_layer_is_read_as_if_it_were_the_last():
     system, found = random_system(), contrasts().kept[:2]
     rows = [row for row in logit_lens(system, found, swapped=True, progress=False) if row.layer == 0]
@@ -106,7 +106,7 @@ def test_what_a_cut_loses():
     assert lost(rows)["homograph", "from", 2].value == pytest.approx(0.25)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def test_drift_by_hand():
     system = random_system()
     said = [corpus()[index] for index in (0, 7, 21)]
@@ -128,7 +128,7 @@ def test_drift_by_hand():
             assert row.nats == pytest.approx(float((backbone.exp() * (backbone - own)).sum()), rel=1e-3)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def test_a_skipped_module_passes_on_what_it_joined():
     model = random_system().model
     ids = torch.tensor([[5, 6, 7, 8, 9]])

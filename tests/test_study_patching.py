@@ -39,7 +39,7 @@ def everywhere(found):
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("chain", [False, True], ids=["backbone", "chain"])
-@torch.inference_mode()
+@torch.no_grad()
 def test_patching_a_run_with_itself_changes_nothing(part, chain):
     model, found = random_system().model, contrasts(TWO).kept
     names = layer_hooks(model, part, chain=chain)
@@ -53,7 +53,7 @@ def test_patching_a_run_with_itself_changes_nothing(part, chain):
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2])
-@torch.inference_mode()
+@torch.no_grad()
 def test_patching_everything_at_a_layer_is_the_other_run(layer):
     model, found = random_system().model, contrasts().kept
     name = f"backbone.{layer}.resid_pre"
@@ -106,7 +106,7 @@ def test_a_module_after_the_tokens_maker_gives_no_row():
         assert {row.utterance for row in rows if row.hook == hook} == expected
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def test_one_patch_against_a_loop_over_positions():
     model, found = random_system().model, contrasts().kept[:3]
     name = "backbone.1.resid_pre"
