@@ -205,6 +205,30 @@ def rank_agreement(rows: Sequence[WordRow], method: str, other: str) -> Estimate
     return mean([each for each in found if not math.isnan(each)])
 
 
+def role_shares(rows: Sequence[WordRow]) -> dict[str, dict[str, Estimate]]:
+    """By method and role: the share of an utterance's whole attribution, in absolute value, with 95% intervals.
+
+    Raises:
+        ValueError: fewer than two utterances, or one in which a method gives nothing to any word.
+    """
+    by_utterance: dict[int, list[WordRow]] = {}
+    for row in rows:
+        by_utterance.setdefault(row.utterance, []).append(row)
+    return {
+        method: {
+            role: ratio(
+                [
+                    sum(abs(getattr(row, method)) for row in own if row.role == role)
+                    for own in by_utterance.values()
+                ],
+                [sum(abs(getattr(row, method)) for row in own) for own in by_utterance.values()],
+            )
+            for role in ("deciding", "homograph", "other")
+        }
+        for method in METHODS
+    }
+
+
 def _target(system: SpeechSystem, contrast: Contrast) -> Callable[[torch.Tensor], torch.Tensor]:
     def target(ids: torch.Tensor) -> torch.Tensor:
         """``(batch,)`` log-odds of ids ``(batch, time)``."""
