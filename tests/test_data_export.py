@@ -20,6 +20,7 @@ from labkit.data.messages import read_samples
 from labkit.data.mixture import TOY_MIXTURE, ratios_of
 from labkit.data.packing import collate
 from labkit.data.questions import question_cells
+from labkit.data.sentences import KINDS
 from labkit.data.speech_data import SpeechData
 from labkit.interleave import BOOST, MODES, VANILLA, interleave
 from labkit.model import speech_losses
@@ -30,7 +31,9 @@ from labkit.vocabulary.prompts import ASR, LUKE, TTS
 torch.set_num_threads(1)
 
 CORPUS = CorpusSpec(sentences=20, validation=0, test=1, probes=0)
-SPEC = ExportSpec(texts=12, documents=3, held_out_texts=4, held_out_documents=1)
+SPEC = ExportSpec(
+    texts=12, documents=3, repeats=5, held_out_texts=4, held_out_documents=1, held_out_repeats=2
+)
 ONES = {each.name: 1.0 for each in TOY_MIXTURE}
 
 
@@ -92,9 +95,22 @@ def test_every_dataset_holds_what_its_name_says(corpus, folder):
     for language, split in itertools.product(("en", "cmn"), ("train", "test")):
         samples = {
             name: read_samples(folder / split / f"{name}-{language}.jsonl")
-            for name in ("asr", "tts", "speech-qa", "text", "long-text")
+            for name in (
+                "asr",
+                "tts",
+                "asr-coverage",
+                "tts-coverage",
+                "speech-qa",
+                "text",
+                "long-text",
+                "repeat",
+            )
         }
-        own = [corpus[i] for i in corpus.indices(language=language, split=split)]
+        everything = [corpus[i] for i in corpus.indices(language=language, split=split)]
+        own = [each for each in everything if each.kind != "coverage"]
+        random_words = [each.text for each in everything if each.kind == "coverage"]
+        assert [each.messages[1]["content"] for each in samples["asr-coverage"]] == random_words
+        assert len(samples["tts-coverage"]) == len(random_words)
         said = [each.text for each in own]
         assert [each.messages[0]["content"] for each in samples["asr"]] == [f"{ASR}<|audio|>"] * len(own)
         assert [each.messages[1]["content"] for each in samples["asr"]] == said
@@ -111,12 +127,16 @@ def test_every_dataset_holds_what_its_name_says(corpus, folder):
             assert (system, user) == (LUKE, "\n<|audio|>")
             assert assistant == f"{corpus[question.partner].text}<|audio|>"
             assert [int(path.stem) for path in each.audios] == [question.index, question.partner]
-        texts, documents = SPEC.counts(split)
+        texts, documents, repeats = SPEC.counts(split)
         chats = [each for each in samples["text"] if len(each.messages) == 2]
         assert len(chats) == len(question_cells(language, split))
         assert len(samples["text"]) == texts + len(chats)
         assert len(samples["long-text"]) == documents
         assert all(4 <= each.messages[0]["content"].count("\n") + 1 <= 12 for each in samples["long-text"])
+        assert len(samples["repeat"]) == repeats
+        for each in samples["repeat"]:
+            asked, said = (message["content"] for message in each.messages)
+            assert asked == command.REPEAT + said
 
 
 def test_a_finished_export_is_recognised(corpus, folder, monkeypatch):
@@ -233,8 +253,9 @@ def test_the_report_counts_what_is_there(make, corpus):
     assert data.report.rows == 0
     rows = data.rows(0)
     asr = data.report.datasets["asr-en"]
-    assert (asr.samples, asr.drawn) == (10, 20)
-    seconds = sum(corpus[i].seconds for i in corpus.indices(language="en", split="train"))
+    said = corpus.indices(language="en", split="train", kind=[kind for kind in KINDS if kind != "coverage"])
+    assert (asr.samples, asr.drawn) == (len(said), 2 * len(said))
+    seconds = sum(corpus[i].seconds for i in said)
     assert asr.audio_hours == pytest.approx(2 * seconds / 3600, rel=0.02)
     assert data.report.datasets["text-en"].audio_hours == 0
     assert sum(each.tokens for each in data.report.datasets.values()) == sum(row.tokens for row in rows)

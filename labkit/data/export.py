@@ -4,9 +4,10 @@
     FOLDER/train/tts-en.jsonl        a file for each split and dataset; `labkit.data.mixture.TOY_MIXTURE` names them
     FOLDER/export.json               what was exported; says "finished" once all of it lies there
 
-asr-* and tts-* hold every utterance. speech-qa-* holds spoken questions with their answers in text and speech. text-*
-holds sentences without speech, each the whole message of an assistant so that all of it is learned, and questions with
-answers, written. long-text-* holds documents, one sentence a line.
+asr-* and tts-* hold every utterance but those of random words, which asr-coverage-* and tts-coverage-* hold.
+speech-qa-* holds spoken questions with their answers in text and speech. text-* holds sentences without speech, each
+the whole message of an assistant so that all of it is learned, and questions with answers, written. long-text-* holds
+documents, one sentence a line. repeat-* asks for words in no order to be said again.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from labkit.data.corpus import INDEX, Corpus, CorpusSpec, generate
 from labkit.data.messages import write_samples
 from labkit.data.phonemes import LANGUAGES
 from labkit.data.questions import question_and_answer, question_cells
-from labkit.data.sentences import SPLITS
+from labkit.data.sentences import SPLITS, join_words
 from labkit.data.speaking import replace_bytes
 from labkit.data.texts import text_sentences
 from labkit.paths import cache_folder
@@ -41,9 +42,11 @@ from labkit.vocabulary.prompts import (
     text_to_speech,
 )
 
-FORMAT = 1  # another number for every change of what is written
+FORMAT = 2  # another number for every change of what is written
 MANIFEST = "export.json"
 DOCUMENT_SENTENCES = (4, 12)
+REPEATED_WORDS = (3, 12)
+REPEAT = "Convert the text to text.\n"
 
 Conversations = Iterator[tuple[Messages, list[str]]]
 
@@ -52,14 +55,16 @@ Conversations = Iterator[tuple[Messages, list[str]]]
 class ExportSpec:
     """How much text to write beside the corpus, in each language.
 
-    texts, documents: sentences and documents to train on.
-    held_out_texts, held_out_documents: as many for validation, and for testing.
+    texts, documents, repeats: sentences, documents and texts to be repeated, to train on.
+    held_out_texts, held_out_documents, held_out_repeats: as many for validation, and for testing.
     """
 
     texts: int = 30_000
     documents: int = 3_000
+    repeats: int = 15_000
     held_out_texts: int = 1_000
     held_out_documents: int = 100
+    held_out_repeats: int = 100
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -67,10 +72,11 @@ class ExportSpec:
             if name != "seed" and value < 0:
                 raise ValueError(f"{name} is a number to write and cannot be negative, got {value}")
 
-    def counts(self, split: str) -> tuple[int, int]:
-        """(texts, documents) of a split."""
-        train = split == "train"
-        return (self.texts, self.documents) if train else (self.held_out_texts, self.held_out_documents)
+    def counts(self, split: str) -> tuple[int, int, int]:
+        """(texts, documents, repeats) of a split."""
+        if split == "train":
+            return self.texts, self.documents, self.repeats
+        return self.held_out_texts, self.held_out_documents, self.held_out_repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +136,18 @@ def _datasets(
     spoken: list[_Spoken], language: str, split: str, spec: ExportSpec
 ) -> Iterator[tuple[str, Conversations]]:
     own = [each for each in spoken if (each.language, each.split) == (language, split)]
-    texts, documents = spec.counts(split)
-    yield "asr", ((speech_recognition(each.text), [each.audio]) for each in own)
-    yield "tts", ((text_to_speech(each.text, answer=True), [each.audio]) for each in own)
+    texts, documents, repeats = spec.counts(split)
+    for suffix, random_words in (("", False), ("-coverage", True)):
+        said = [each for each in own if (each.kind == "coverage") == random_words]
+        yield f"asr{suffix}", ((speech_recognition(each.text), [each.audio]) for each in said)
+        yield f"tts{suffix}", ((text_to_speech(each.text, answer=True), [each.audio]) for each in said)
     yield "speech-qa", _spoken_answers(own, spoken)
     yield (
         "text",
         itertools.chain(_sentences(language, split, texts, spec.seed), _written_answers(language, split)),
     )
     yield "long-text", _documents(language, split, documents, spec.seed)
+    yield "repeat", _repeats(language, split, repeats, spec.seed)
 
 
 def _spoken_answers(own: Iterable[_Spoken], spoken: list[_Spoken]) -> Conversations:
@@ -165,6 +174,16 @@ def _documents(language: str, split: str, count: int, seed: int) -> Conversation
     sentences = text_sentences(language, sum(lengths), seed=seed + 1, split=split)
     for length in lengths:
         yield _said("\n".join(sentence.text for sentence in itertools.islice(sentences, length))), []
+
+
+def _repeats(language: str, split: str, count: int, seed: int) -> Conversations:
+    """Natural text is full of words that come again, by which a language model learns to look back for what followed
+    them (Olsson et al. 2022, "In-context learning and induction heads"). The grammars' sentences have next to none."""
+    rng = random.Random(f"{seed}/{language}/repeats/{split}")
+    for sentence in text_sentences(language, count, seed=seed + 2, split=split):
+        words = rng.sample(sentence.words, len(sentence.words))[: rng.randint(*REPEATED_WORDS)]
+        text = join_words(words, language)
+        yield text_only(f"{REPEAT}{text}", text), []
 
 
 def _said(text: str) -> Messages:

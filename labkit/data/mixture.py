@@ -77,10 +77,13 @@ PAPER_MIXTURE = (
 
 _TOY_RATIOS = {
     "asr": (ASR, {0: 0.0, 1: 0.5, 2: 0.5, 3: 0.5, 4: 0.3}),
+    "asr-coverage": (ASR, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0}),
     "tts": (TTS, {0: 0.0, 1: 1.0, 2: 1.0, 3: 1.0, 4: 0.3}),
+    "tts-coverage": (TTS, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0}),
     "speech-qa": (SPEECH_QA, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0, 4: 4.0}),
     "text": (TEXT, {0: 1.0, 1: 0.5, 2: 0.5, 3: 0.5, 4: 0.05}),
     "long-text": (LONG_TEXT, {0: 1.0, 1: 0.5, 2: 0.5, 3: 0.5, 4: 0.05}),
+    "repeat": (TEXT, {0: 1.0, 1: 0.2, 2: 0.1, 3: 0.1, 4: 0.05}),
 }
 
 TOY_MIXTURE = tuple(
@@ -90,9 +93,11 @@ TOY_MIXTURE = tuple(
 )
 """The toy's datasets, as `labkit.data.export` writes them.
 
-Stage 0, which stands in for the pre-training of the paper's backbone, reads text only. Its speech QA is a tenth of its
-speech, so stage 4 draws it four times an epoch where the paper draws it twice, and keeps larger shares of the rest: a
-model this small forgets within a few hundred steps."""
+Stage 0, which stands in for the pre-training of the paper's backbone, reads text only; without the texts to repeat,
+which teach it to copy, stage 1 does not learn to follow the text in an hour. A model this small learns the words that
+it meets and not to read letters, so the random words of the coverage sentences are left to the codec. Its speech QA is
+a tenth of its speech, so stage 4 draws it four times an epoch where the paper draws it twice, and keeps larger shares
+of the rest: a model this small forgets within a few hundred steps."""
 
 
 def ratios_of(mixture: tuple[Dataset, ...], stage: int) -> dict[str, float]:

@@ -63,8 +63,10 @@ class Settings:
     Attributes:
         model: folder in the released layout, the tokenizer's files beside it, or a hub id.
         tasks, modes, languages: of which all combinations are evaluated.
-        utterances: held-out utterances in each language, half of them homograph probes; and as many questions, or
-            all that the corpus has.
+        utterances: held-out utterances in each language, half of them or more homograph probes; and as many
+            questions, or all that the corpus has.
+        kinds: of the sentences beside the probes. Those of random words ("coverage") are for models that have
+            learned to read letters, which the toy has not.
         steps: Euler steps of the codec, for model and ceiling alike.
         batch: prompts answered at a time.
         max_new_tokens: where an answer that does not end is cut.
@@ -81,6 +83,7 @@ class Settings:
     modes: tuple[str, ...] = tuple(MODES)
     languages: tuple[str, ...] = LANGUAGES
     utterances: int = 500
+    kinds: tuple[str, ...] = ("plain",)
     steps: int = 2
     batch: int = 64
     max_new_tokens: int = MAX_NEW_TOKENS
@@ -166,7 +169,7 @@ def evaluate_cell(settings: Settings, cell: Cell, *, progress: bool = False) -> 
         if truth:
             return evaluate_true_answers(listener, questions, through_codec=through_codec, progress=progress)
         return evaluate_spoken_qa(system, listener, questions, mode(cell.mode), progress=progress)
-    pairs = held_out(world.corpus, cell.language, settings.utterances)
+    pairs = held_out(world.corpus, cell.language, settings.utterances, settings.kinds)
     if truth:
         return evaluate_originals(listener, pairs, through_codec=through_codec, progress=progress)
     if cell.task == "tts":

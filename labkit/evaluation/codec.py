@@ -210,22 +210,25 @@ def spectral_distances(made: torch.Tensor, original: torch.Tensor) -> tuple[floa
     return float(mel), float(multi_resolution_distance(made, original))
 
 
-def held_out(corpus: Corpus, language: str, count: int) -> list[tuple[Utterance, Utterance | None]]:
-    """`count` test utterances of a language, half of them homograph probes with their minimal pairs.
+def held_out(
+    corpus: Corpus, language: str, count: int, others: Sequence[str] = ("plain", "coverage")
+) -> list[tuple[Utterance, Utterance | None]]:
+    """`count` test utterances of a language, half of them, or more, homograph probes with their minimal pairs.
+
+    Args:
+        others: kinds of sentence that make up the other half.
 
     Raises:
         ValueError: if the corpus has fewer.
     """
     pairs = [pair for both in corpus.probes(language) for pair in (both, both[::-1])]
-    others = [
-        (corpus[i], None) for i in corpus.indices(language=language, split="test", kind=("plain", "coverage"))
-    ]
-    half = min(len(others), count // 2)
+    rest = [(corpus[i], None) for i in corpus.indices(language=language, split="test", kind=others)]
+    half = min(len(rest), count // 2)
     if len(pairs) < count - half:
         raise ValueError(
-            f"the corpus has {len(pairs)} probes and {len(others)} other test utterances in {language}"
+            f"the corpus has {len(pairs)} probes and {len(rest)} other test utterances in {language}"
         )
-    return [*pairs[: count - half], *others[:half]]
+    return [*pairs[: count - half], *rest[:half]]
 
 
 def vocoder_against_griffin_lim(codec: ToyCodec, waveforms: Sequence[torch.Tensor]) -> dict[str, Estimate]:

@@ -124,6 +124,13 @@ def main() -> None:
     )
     parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=LANGUAGES)
     parser.add_argument("--utterances", type=int, default=500, help="held-out utterances in each language")
+    parser.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=("plain", "coverage"),
+        default=("plain",),
+        help="of sentence beside homographs",
+    )
     parser.add_argument("--steps", type=int, default=2, help="Euler steps of the codec")
     parser.add_argument("--batch", type=int, default=64, help="prompts answered at a time")
     parser.add_argument("--max-new-tokens", type=int, default=256, help="where an endless answer is cut")
@@ -141,7 +148,10 @@ def main() -> None:
     table = tidy_table(evaluate(settings, workers=workers))
     report = {
         "model": Path(settings.model).name,
-        **{name: getattr(settings, name) for name in ("utterances", "steps", "batch", "max_new_tokens")},
+        **{
+            name: getattr(settings, name)
+            for name in ("utterances", "kinds", "steps", "batch", "max_new_tokens")
+        },
         "corpus": asdict(settings.corpus),
         "table": table,
     }

@@ -62,12 +62,12 @@ TOY = Recipe(
     row_tokens=288,
     modes=("boost", "balance"),
     stages={
-        0: LoopSettings(steps=800, learning_rates={Part.BACKBONE: 2e-3}, precision="bf16"),
-        1: LoopSettings(steps=2400, learning_rates={Part.BACKBONE: 2e-3}, precision="bf16"),
-        2: LoopSettings(steps=150, learning_rates={Part.CHAIN: 2e-3}, precision="bf16"),
-        3: LoopSettings(steps=500, rows=8, learning_rates={Part.CHAIN: 2e-3}, precision="bf16"),
+        0: LoopSettings(steps=2000, rows=4, learning_rates={Part.BACKBONE: 2e-3}, precision="bf16"),
+        1: LoopSettings(steps=9000, rows=4, learning_rates={Part.BACKBONE: 2e-3}, precision="bf16"),
+        2: LoopSettings(steps=600, rows=4, learning_rates={Part.CHAIN: 2e-3}, precision="bf16"),
+        3: LoopSettings(steps=1500, rows=4, learning_rates={Part.CHAIN: 2e-3}, precision="bf16"),
         4: LoopSettings(
-            steps=700, rows=8, learning_rates={Part.BACKBONE: 5e-4, Part.CHAIN: 5e-4}, precision="bf16"
+            steps=1500, rows=4, learning_rates={Part.BACKBONE: 5e-4, Part.CHAIN: 5e-4}, precision="bf16"
         ),
     },
 )
