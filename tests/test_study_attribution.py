@@ -40,8 +40,8 @@ def neutral(contrast, words):
 
 @pytest.mark.parametrize("found", [contrasts, lambda: contrasts(TWO)], ids=["backbone", "chain"])
 def test_integrated_gradients_add_up(found):
-    for each in found().kept[-2:]:
-        words, check = integrated_gradients(random_system(), each, BASELINE, steps=300)
+    for each in found().kept[-1:]:
+        words, check = integrated_gradients(random_system(), each, BASELINE, steps=100)
         assert len(words) == len(each.script.words)
         everything = range(len(words))
         change = log_odds(random_system(), [each]) - log_odds(random_system(), [neutral(each, everything)])
