@@ -8,7 +8,7 @@ from labkit.study.lens import LensRow
 from labkit.study.patching import PatchRow
 from labkit.views.attribution import roles_figure, words_figure
 from labkit.views.lens import drift_figure, lens_figure, skip_figure
-from labkit.views.patching import cut_figure, hook_label, patch_figure
+from labkit.views.patching import cut_figure, hook_label, patch_figure, place_figure
 
 
 def estimate(value):
@@ -33,8 +33,9 @@ def test_a_map_has_a_cell_for_each_place_and_leaves_gaps(measure, last):
     assert heat.z[0][2] == last
     assert heat.z[1][2] is None
     assert heat.customdata[1][2] == "no such position"
-    with pytest.raises(ValueError, match="no patch"):
-        patch_figure([], "map")
+    for nothing in (lambda: patch_figure([], "map"), lambda: place_figure({}, "map")):
+        with pytest.raises(ValueError, match="no patch"):
+            nothing()
     with pytest.raises(ValueError, match="no measure"):
         patch_figure(rows(), "map", "flips")
 

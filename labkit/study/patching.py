@@ -30,7 +30,7 @@ from labkit.model.masks import Pass
 from labkit.statistics import Estimate, clustered_proportion, ratio
 from labkit.study.continuation import go_on
 from labkit.study.contrast import Contrast, batches, log_odds, read, weigh
-from labkit.study.positions import CLASSES, CONTROL, Choose, Copy, positions
+from labkit.study.positions import CLASSES_AND_CONTROL, Choose, Copy, positions
 from labkit.study.verdict import Verdict, listen
 
 
@@ -181,7 +181,7 @@ def patch_map(
     system: SpeechSystem,
     contrasts: Sequence[Contrast],
     hooks: Sequence[str | Sequence[str]],
-    groups: Mapping[str, Choose] = {**CLASSES, **CONTROL},
+    groups: Mapping[str, Choose] = CLASSES_AND_CONTROL,
     *,
     copy: Copy | str = Copy.BOTH,
     progress: bool = True,

@@ -94,6 +94,9 @@ CLASSES: Mapping[str, Choose] = MappingProxyType(
 """Together they are all positions, each once."""
 
 CONTROL: Mapping[str, Choose] = MappingProxyType({"a random other word": random_word})
+"""What a patch should not do; its positions belong to one of the classes, too."""
+
+CLASSES_AND_CONTROL: Mapping[str, Choose] = MappingProxyType({**CLASSES, **CONTROL})
 
 
 def positions(contrast: Contrast, choose: Choose, copy: Copy | str = Copy.BOTH) -> list[int]:

@@ -30,7 +30,22 @@ def patch_figure(rows: Sequence[PatchRow], title: str, measure: str = "flip") ->
     if measure not in ("flip", "turned"):
         raise ValueError(f"no measure {measure!r}; choose flip or turned")
     values = flips(rows) if measure == "flip" else turned(rows)
-    hooks, groups = (list(dict.fromkeys(getattr(row, name) for row in rows)) for name in ("hook", "group"))
+    return place_figure(values, title)
+
+
+def place_figure(values: Mapping[tuple[str, str], Estimate], title: str) -> go.Figure:
+    """A map of places by classes of positions, whatever was measured there, as shares from 0 to 1.
+
+    Args:
+        values: by hook point and class, in the order in which they are to stand; some may be missing.
+        title: one line.
+
+    Raises:
+        ValueError: nothing to show.
+    """
+    if not values:
+        raise ValueError("there is no patch to show")
+    hooks, groups = (list(dict.fromkeys(key[place] for key in values)) for place in (0, 1))
     cells = [[values.get((hook, group)) for hook in hooks] for group in groups]
     figure = go.Figure(
         go.Heatmap(
@@ -50,9 +65,8 @@ def patch_figure(rows: Sequence[PatchRow], title: str, measure: str = "flip") ->
             colorbar={"tickformat": ".0%", "thickness": 14},
         )
     )
-    figure.update_xaxes(
-        title="patched entering layer" if "resid_pre" in hooks[0] else "patched at", type="category"
-    )
+    entering = all("resid_pre" in hook for hook in hooks)
+    figure.update_xaxes(title="patched entering layer" if entering else "patched at", type="category")
     figure.update_yaxes(autorange="reversed", type="category")
     return style(figure, title, 130 + 38 * len(groups))
 
