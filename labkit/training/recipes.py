@@ -63,7 +63,7 @@ TOY = Recipe(
     modes=("boost", "balance"),
     stages={
         0: LoopSettings(steps=2000, rows=4, learning_rates={Part.BACKBONE: 2e-3}, precision="bf16"),
-        1: LoopSettings(steps=9000, rows=4, learning_rates={Part.BACKBONE: 2e-3}, precision="bf16"),
+        1: LoopSettings(steps=24_000, rows=4, learning_rates={Part.BACKBONE: 2e-3}, precision="bf16"),
         2: LoopSettings(steps=600, rows=4, learning_rates={Part.CHAIN: 2e-3}, precision="bf16"),
         3: LoopSettings(steps=1500, rows=4, learning_rates={Part.CHAIN: 2e-3}, precision="bf16"),
         4: LoopSettings(
