@@ -40,6 +40,12 @@ def test_a_map_has_a_cell_for_each_place_and_leaves_gaps(measure, last):
         patch_figure(rows(), "map", "flips")
 
 
+def test_nothing_has_no_sign():
+    nearly = place_figure({("backbone.0.z", "homograph"): Estimate(-0.001, -0.01, 0.01, 9)}, "map")
+    assert nearly.data[0].text[0][0] == "0%"
+    assert nearly.layout.xaxis.title.text == "patched in layer"
+
+
 def test_labels_of_hooks():
     assert hook_label("backbone.3.resid_pre") == "3"
     assert hook_label("module.2.z") == "m2"

@@ -55,7 +55,7 @@ def place_figure(values: Mapping[tuple[str, str], Estimate], title: str) -> go.F
             zmin=0,
             zmax=1,
             colorscale="Cividis",
-            text=[[f"{cell.value:.0%}" if cell else "" for cell in line] for line in cells],
+            text=[[_percent(cell.value) if cell else "" for cell in line] for line in cells],
             texttemplate="%{text}",
             textfont={"size": 13},
             customdata=[[_interval(cell) for cell in line] for line in cells],
@@ -65,8 +65,9 @@ def place_figure(values: Mapping[tuple[str, str], Estimate], title: str) -> go.F
             colorbar={"tickformat": ".0%", "thickness": 14},
         )
     )
+    place = "layer (m: MCTP module)" if any("module" in hook for hook in hooks) else "layer"
     entering = all("resid_pre" in hook for hook in hooks)
-    figure.update_xaxes(title="patched entering layer" if entering else "patched at", type="category")
+    figure.update_xaxes(title=f"patched {'entering' if entering else 'in'} {place}", type="category")
     figure.update_yaxes(autorange="reversed", type="category")
     return style(figure, title, 130 + 38 * len(groups))
 
@@ -134,6 +135,11 @@ def error_bars(estimates: Sequence[Estimate]) -> dict[str, object]:
         "arrayminus": [each.value - each.low for each in estimates],
         "thickness": 1.2,
     }
+
+
+def _percent(share: float) -> str:
+    """A share in whole percent, without a sign before nothing."""
+    return f"{round(100 * share) or 0}%"
 
 
 def _interval(cell: Estimate | None) -> str:
