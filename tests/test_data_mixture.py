@@ -53,7 +53,9 @@ def test_the_toys_stages_do_what_the_papers_do():
         assert ratios_of(TOY_MIXTURE, stage) == ratios_of(TOY_MIXTURE, 1)
         assert {tasks[name] for name in ratios_of(TOY_MIXTURE, stage)} == {ASR, TTS, TEXT, LONG_TEXT}
     last = ratios_of(TOY_MIXTURE, 4)
-    assert set(last) == {name for name in tasks if "coverage" not in name}  # random words are the codec's alone
+    assert set(last) == {
+        name for name in tasks if "coverage" not in name
+    }  # random words are the codec's alone
     assert all((ratio > 1) == (tasks[name] == SPEECH_QA) for name, ratio in last.items())
     with pytest.raises(ValueError, match="no stage 5"):
         ratios_of(TOY_MIXTURE, 5)
