@@ -1,6 +1,7 @@
 """Generation as a stream of events: every mode, sampling, constraints, verified decoding, streaming."""
 
 from labkit.generation.events import Event, GenerationReport
+from labkit.generation.fast import FastPath
 from labkit.generation.generate import DEFAULT_MAX_NEW_TOKENS, Generation, generate
 from labkit.generation.sampling import Sampler, greedy
 from labkit.generation.state import GenerationState
@@ -10,6 +11,7 @@ __all__ = [
     "DEFAULT_MAX_NEW_TOKENS",
     "AudioChunk",
     "Event",
+    "FastPath",
     "Generation",
     "GenerationReport",
     "GenerationState",

@@ -54,6 +54,7 @@ def decode(
         module = makers(index)
         stage = 0 if module is None else module + 1
         first = state.seen[stage]
+        fed = state.length - first
         hidden = state.advance(model, stage)
         if module is None:
             report.backbone_passes += 1
@@ -62,4 +63,4 @@ def decode(
         ids, logits = head(hidden[:, -1], index)
         state.append(ids)
         report.slots += 1
-        yield Step(index, module, ids, logits, first, hidden.shape[1])
+        yield Step(index, module, ids, logits, first, fed)

@@ -8,6 +8,7 @@ import torch
 from labkit.generation.constraint import ConstrainedHead, FullHead
 from labkit.generation.decode import Step, decode
 from labkit.generation.events import Event, GenerationReport
+from labkit.generation.fast import FastPath, FastState
 from labkit.generation.makers import planned_makers, public_makers
 from labkit.generation.sampling import Choose, greedy
 from labkit.generation.state import GenerationState
@@ -90,6 +91,7 @@ def generate(
     drafts: int | None = None,
     fallback: str | None = None,
     prompt_embeds: Sequence[torch.Tensor] | None = None,
+    fast: FastPath | None = None,
 ) -> Generation:
     """Generate tokens after one prompt or a batch of prompts.
 
@@ -114,6 +116,7 @@ def generate(
         fallback: ``"public"`` to run any list of counts as the public code does, which falls back to the
             backbone where modules are missing. Only for comparison with its recordings.
         prompt_embeds: ``(len(prompt), hidden)`` per prompt in place of the embeddings of its ids.
+        fast: the model made ready to decode; the tokens are the same.
 
     Raises:
         ScheduleError: the schedule is empty, odd, or needs more modules than the chain has.
@@ -143,8 +146,14 @@ def generate(
     if stop_ids is None:
         stop_ids = vocabulary.end_of_turn if vocabulary else ()
 
+    if fast is not None and fast.model is not model:
+        raise ValueError("this fast path was made for another model; give that one, or make another FastPath")
+
     begun = time.perf_counter()
-    state = GenerationState(model, rows, tokens, modules, prompt_embeds)
+    if fast is None:
+        state = GenerationState(model, rows, tokens, modules, prompt_embeds)
+    else:
+        state = FastState(fast, rows, tokens, modules, prompt_embeds)
     report = GenerationReport()
     if constrained:
         head = ConstrainedHead(model, choose, mode, vocabulary, rows, report, measure_constraint)

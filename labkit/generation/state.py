@@ -134,16 +134,21 @@ class GenerationState:
         Raises:
             ValueError: the stage before has not computed the hidden states that this one reads.
         """
-        start = self.seen[stage]
         if stage and self.seen[stage - 1] != self.length - 1:
             raise ValueError(
                 f"MCTP module {stage - 1} reads what the stage before made of all tokens but the last; that "
                 f"one has seen {self.seen[stage - 1]} of {self.length}"
             )
-        previous = self._hidden[stage - 1].since(start - 1) if stage else None
-        hidden = model.run_stage(self.coming(stage), self._embeds(model, start), previous, self.cache)
+        hidden = self._run(model, stage)
         self.seen[stage] = self.length
         self.next_module = stage
+        return hidden
+
+    def _run(self, model: SpeechLM, stage: int) -> torch.Tensor:
+        """The pass itself."""
+        start = self.seen[stage]
+        previous = self._hidden[stage - 1].since(start - 1) if stage else None
+        hidden = model.run_stage(self.coming(stage), self._embeds(model, start), previous, self.cache)
         if stage < self.modules:
             self._hidden[stage].append(hidden)
         return hidden
@@ -175,8 +180,13 @@ class GenerationState:
         self.length = length
         for stage in range(self.modules + 1):
             self.seen[stage] = max(min(self.seen[stage], length), stage)
+        self._forget(num_layers)
+
+    def _forget(self, num_layers: int) -> None:
+        """Take back what caches and hidden states hold of columns that are no longer seen."""
+        for stage in range(self.modules + 1):
             layers = range(num_layers) if stage == 0 else [num_layers + stage - 1]
             for layer in layers:
                 self.cache.crop(layer, self.seen[stage] - stage)
         for hidden in self._hidden:
-            hidden.crop(length)
+            hidden.crop(self.length)

@@ -31,6 +31,15 @@ class FewRowsLinear(nn.Linear):
         return torch.ops.mkldnn._linear_pointwise(rows, weight, self.bias, "none", [], "")
 
 
+def pack(weight: torch.Tensor) -> torch.Tensor | None:
+    """A copy of a weight ``(out_features, in_features)`` that is laid out for few rows, an opaque tensor of oneDNN.
+
+    None where that is no gain: for small weights, other dtypes and other devices.
+    """
+    large = weight.numel() >= SMALLEST and weight.dtype == torch.float32 and weight.device.type == "cpu"
+    return torch.ops.mkldnn._reorder_linear_weight(weight, MOST_ROWS // 4) if AVAILABLE and large else None
+
+
 def use_few_rows(module: nn.Module) -> None:
     """Make the large linear layers below ``module`` handle few rows well; parameters and names stay."""
     for part in module.modules() if AVAILABLE else ():
@@ -50,17 +59,14 @@ def packed_weights(module: nn.Module) -> Iterator[int]:
     layers = [
         part
         for name, part in module.named_modules()
-        if isinstance(part, FewRowsLinear)
-        and not name.endswith("lm_head")
-        and (part.weight.dtype, part.weight.device.type) == (torch.float32, "cpu")
+        if isinstance(part, FewRowsLinear) and not name.endswith("lm_head")
     ]
     try:
-        for layer in layers:
-            # Not a parameter or buffer: state dicts and devices know nothing of it.
-            layer.__dict__["packed"] = torch.ops.mkldnn._reorder_linear_weight(
-                layer.weight.detach(), MOST_ROWS // 4
-            )
-        yield sum(layer.weight.nbytes for layer in layers)
+        packed = {layer: pack(layer.weight.detach()) for layer in layers}
+        for layer, weight in packed.items():
+            if weight is not None:
+                layer.__dict__["packed"] = weight  # no parameter or buffer: state dicts know nothing of it
+        yield sum(layer.weight.nbytes for layer, weight in packed.items() if weight is not None)
     finally:
         for layer in layers:
             layer.__dict__.pop("packed", None)

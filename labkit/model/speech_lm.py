@@ -120,6 +120,11 @@ class SpeechLM(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.backbone.lm_head.weight.dtype
 
+    @property
+    def observed(self) -> bool:
+        """Whether a trace, a patch or a knockout is in force."""
+        return bool(self._taps or self._knockouts)
+
     def freeze_backbone(self, frozen: bool = True) -> "SpeechLM":
         """Freeze, or release, all that is not the chain's own: layers, embedding, final norm and head."""
         self.backbone.requires_grad_(not frozen)
