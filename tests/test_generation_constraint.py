@@ -75,7 +75,7 @@ def test_fewer_rows_are_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
         rows.append(weight.shape[0])
         return torch.nn.functional.linear(hidden, weight)
 
-    monkeypatch.setattr(constraint_module, "linear", linear)
+    monkeypatch.setattr(constraint_module, "few_rows_linear", linear)
     made = head([[V.begin_of_audio]])
     ids, logits = made(torch.randn(1, 32, generator=torch.Generator().manual_seed(0)), 0)
     assert rows == [1, 50]

@@ -13,11 +13,11 @@ as Boost's and Balance's, which one this answer has; from there on the model end
 from collections.abc import Sequence
 
 import torch
-from torch.nn.functional import linear
 
 from labkit.generation.events import GenerationReport
 from labkit.generation.sampling import Choose
 from labkit.interleave import Content, InterleaveMode
+from labkit.model.few_rows import few_rows_linear
 from labkit.model.speech_lm import SpeechLM
 from labkit.vocabulary import Vocabulary
 
@@ -119,7 +119,7 @@ class ConstrainedHead:
 
     def _cut(self, hidden: torch.Tensor, ranges: Ranges) -> torch.Tensor:
         weight = self._model.backbone.lm_head.weight
-        return torch.cat([linear(hidden, weight[first:last]) for first, last in ranges], dim=-1)
+        return torch.cat([few_rows_linear(hidden, weight[first:last]) for first, last in ranges], dim=-1)
 
     def _rows(self, ranges: Ranges) -> torch.Tensor:
         """The ids of the candidates, in the order of their logits."""

@@ -21,10 +21,10 @@ from collections.abc import Sequence
 import torch
 
 from labkit.generation.graphs import Graphs
-from labkit.generation.layers import FLASH, Reach, decoder_layer, held_twice, lay_out, norm, product
+from labkit.generation.layers import FLASH, Reach, decoder_layer, held_twice, lay_out, norm
 from labkit.generation.state import GenerationState
 from labkit.model import SpeechLM
-from labkit.model.few_rows import pack
+from labkit.model.few_rows import few_rows_linear, pack
 
 MOST_FIXED_ROWS = 32  # longer passes are prompts: seldom two alike, and no launch matters beside their work
 KEY_BLOCK = (
@@ -195,7 +195,7 @@ class FastPath:
                 norm(hidden, module.embed_norm.weight, eps),
                 norm(before, module.hidden_norm.weight, eps),
             ]
-            hidden = product(torch.cat(joined, dim=-1), self._projections[stage - 1])
+            hidden = few_rows_linear(torch.cat(joined, dim=-1), self._projections[stage - 1])
         kernel = model.attention if self._regular else "sdpa"
         reach = self._reach(stage, columns, keys, kernel, exact=not fixed)
         layer = self._compiled if fixed and self._compiled else decoder_layer

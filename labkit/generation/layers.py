@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
-from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
+from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
 
-from labkit.model.few_rows import pack
+from labkit.model.few_rows import few_rows_linear, pack
 
 FLASH = "flash_attention_2"
 
@@ -89,13 +89,6 @@ def held_twice(weights: Iterable[torch.Tensor]) -> int:
     return sum(weight.numel() * weight.element_size() for weight in weights if weight.is_mkldnn)
 
 
-def product(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """``(..., in_features)`` to ``(..., out_features)``, by a weight from `lay_out`."""
-    if weight.is_mkldnn:
-        return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
-    return linear(rows, weight, bias)
-
-
 def norm(rows: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
     """Root-mean-square norm over the last dimension."""
     return rms_norm(rows, weight.shape, weight, eps)
@@ -133,7 +126,7 @@ def decoder_layer(
     """
     batch, count, _ = rows.shape
     kv_heads, head_dim = keys.shape[1], keys.shape[3]
-    heads = product(norm(rows, weights.attention_norm, eps), weights.qkv, weights.qkv_bias)
+    heads = few_rows_linear(norm(rows, weights.attention_norm, eps), weights.qkv, weights.qkv_bias)
     heads = heads.view(batch, count, -1, head_dim).transpose(1, 2)
     query, key, value = heads.split([heads.shape[1] - 2 * kv_heads, kv_heads, kv_heads], dim=1)
     keys.index_copy_(2, reach.slots, rotate(key, reach.cos, reach.sin))
@@ -147,9 +140,9 @@ def decoder_layer(
         seen = _flash(query, keys, values, reach.lengths)
     else:
         seen = _attend(query, keys[:, :, : reach.keys], values[:, :, : reach.keys], mask)
-    rows = rows + product(seen.transpose(1, 2).flatten(2), weights.output)
-    gate, up = product(norm(rows, weights.mlp_norm, eps), weights.gate_up).chunk(2, dim=-1)
-    return rows + product(silu(gate) * up, weights.down)
+    rows = rows + few_rows_linear(seen.transpose(1, 2).flatten(2), weights.output)
+    gate, up = few_rows_linear(norm(rows, weights.mlp_norm, eps), weights.gate_up).chunk(2, dim=-1)
+    return rows + few_rows_linear(silu(gate) * up, weights.down)
 
 
 def _attend(
