@@ -15,8 +15,8 @@
 ==============  ========================================================================================
 
 A room imports only from rooms above it in this table. Beside the rooms stand a few leaf modules that any
-room may use: :mod:`labkit.paths`, :mod:`labkit.statistics`, :mod:`labkit.findings`, :mod:`labkit.figures`
-and :mod:`labkit.notebooks`.
+room may use: :mod:`labkit.paths`, :mod:`labkit.memory`, :mod:`labkit.checkpoints`, :mod:`labkit.statistics`,
+:mod:`labkit.findings`, :mod:`labkit.figures` and :mod:`labkit.notebooks`.
 """
 
 from importlib.metadata import version

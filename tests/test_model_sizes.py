@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from labkit.memory import readable
 from labkit.model import SIZES, SpeechLM, count_parameters, estimate_memory, size_config
-from labkit.model.memory import announce, readable
+from labkit.model.memory import announce
 
 
 @pytest.mark.parametrize("name", SIZES)

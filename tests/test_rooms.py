@@ -24,7 +24,7 @@ ROOMS = (
     "views",
 )
 # Used by any room, and using none.
-LEAVES = ("paths", "statistics", "findings", "figures", "notebooks")
+LEAVES = ("paths", "memory", "checkpoints", "statistics", "findings", "figures", "notebooks")
 # Commands that stand outside the house: nothing imports them.
 COMMANDS = ("parity",)
 

@@ -1,6 +1,6 @@
 """The codec interface: waveform to audio tokens and back, whole or streaming.
 
-Everything above this room speaks to a codec through these two classes, so the toy codec and the released tokenizer
+Everything above this room speaks to a codec through these classes, so the toy codec and the released tokenizer
 and decoder are interchangeable. A codec keeps nothing between calls: what a stream remembers lives in its stream.
 """
 
@@ -24,6 +24,21 @@ class WeightsError(RuntimeError):
     """Weights that are missing or do not fit; the message says where they come from."""
 
 
+def step_schedule(steps: int | Sequence[int]) -> tuple[int, ...]:
+    """Euler steps of the first, second, ... chunk of a stream, and of all later ones.
+
+    Raises:
+        ValueError: there is none, or one is not a whole number of at least 1.
+    """
+    schedule = tuple(steps) if isinstance(steps, Sequence) else (steps,)
+    if not schedule:
+        raise ValueError("a stream needs at least one number of Euler steps")
+    for count in schedule:
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise ValueError(f"Euler steps must be a whole number of at least 1, not {count!r}")
+    return schedule
+
+
 class DecodeStream(ABC):
     """Tokens in, sound out, in order; every sample comes exactly once."""
 
@@ -34,6 +49,24 @@ class DecodeStream(ABC):
     @abstractmethod
     def finish(self) -> torch.Tensor:
         """The rest of the sound `(samples,)`; the stream takes no tokens afterwards."""
+
+
+class ContinuousEncoder(ABC):
+    """Waveform to rows of numbers, which stand in a prompt where a codec's tokens would; there is no way back.
+
+    Attributes:
+        width: numbers in a row.
+    """
+
+    width: int
+
+    @abstractmethod
+    def encode(self, waveform: object, sample_rate: int) -> torch.Tensor:
+        """Rows `(rows, width)` of speech at any sample rate.
+
+        Raises:
+            AudioInputError: if `waveform` is empty, too short, holds NaN or infinity, or is no audio.
+        """
 
 
 class Codec(ABC):

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from labkit.audio.causal import CausalStack
+from labkit.audio.codec import step_schedule
 from labkit.audio.config import NetworkConfig
 from labkit.audio.features import FrameSettings
 
@@ -105,8 +106,7 @@ def time_grid(steps: int) -> torch.Tensor:
 
     Short steps first, where the path bends most: the end of the path is nearly straight.
     """
-    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-        raise ValueError(f"Euler steps must be a whole number of at least 1, not {steps!r}")
+    (steps,) = step_schedule((steps,))
     return 1 - torch.cos(torch.linspace(0, 1, steps + 1, dtype=torch.float64) * math.pi / 2)
 
 

@@ -49,6 +49,21 @@ def as_mono(waveform: object, sample_rate: int, target_rate: int) -> torch.Tenso
         AudioInputError: if it is empty, not numbers, of another shape, or holds NaN or infinity, or if the sample
             rate is not a plausible one (1 kHz to 384 kHz).
     """
+    samples = as_channels(waveform, sample_rate).numpy().mean(axis=0)
+    if sample_rate != target_rate:
+        resampled = soxr.resample(samples, sample_rate, target_rate)
+        if len(resampled) == 0:
+            raise AudioInputError(f"{len(samples)} samples at {sample_rate} Hz are too short to resample")
+        samples = resampled
+    return torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
+
+
+def as_channels(waveform: object, sample_rate: int) -> torch.Tensor:
+    """Float32 `(channels, samples)` of an array, as `as_mono` takes it, neither mixed down nor resampled.
+
+    Raises:
+        AudioInputError: as `as_mono`.
+    """
     if isinstance(sample_rate, bool) or not isinstance(sample_rate, int | float | np.number):
         raise AudioInputError(f"the sample rate must be a number in Hz, not {sample_rate!r}")
     if not 1_000 <= sample_rate <= 384_000:
@@ -61,20 +76,19 @@ def as_mono(waveform: object, sample_rate: int, target_rate: int) -> torch.Tenso
     if array.size == 0:
         raise AudioInputError("the waveform is empty; there is nothing to listen to")
     samples = _to_float(array)
-    if samples.ndim == 2:
-        channels_first = samples.shape[0] <= 8 and samples.shape[0] < samples.shape[1]
-        samples = samples.mean(axis=0 if channels_first else 1)
-    if samples.ndim != 1:
+    if samples.ndim not in (1, 2):
         raise AudioInputError(f"a waveform has one axis, or two with channels, not the shape {array.shape}")
-    if not np.isfinite(samples).all():
-        place = int(np.flatnonzero(~np.isfinite(samples))[0])
+    if samples.ndim == 1:
+        samples = samples[None]
+    elif not (samples.shape[0] <= 8 and samples.shape[0] < samples.shape[1]):
+        samples = samples.T
+    broken = ~np.isfinite(samples).all(axis=0)
+    if broken.any():
+        place = int(np.flatnonzero(broken)[0])
+        value = samples[:, place][~np.isfinite(samples[:, place])][0]
         raise AudioInputError(
-            f"the waveform holds {samples[place]} at sample {place}; repair or cut it before encoding"
+            f"the waveform holds {value} at sample {place}; repair or cut it before encoding"
         )
-    if sample_rate != target_rate:
-        samples = soxr.resample(samples, sample_rate, target_rate)
-        if len(samples) == 0:
-            raise AudioInputError(f"{array.shape[0]} samples at {sample_rate} Hz are too short to resample")
     return torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))
 
 

@@ -11,9 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from labkit.audio.codec import STREAMING_STEPS, Codec, DecodeStream, WeightsError
+from labkit.audio.codec import STREAMING_STEPS, Codec, DecodeStream, WeightsError, step_schedule
 from labkit.audio.features import FrameSettings, log_mel
-from labkit.audio.flow import FlowConfig, FlowDecoder, time_grid
+from labkit.audio.flow import FlowConfig, FlowDecoder
 from labkit.audio.io import as_mono
 from labkit.audio.streaming import FlowStream, VocoderStream
 from labkit.audio.tokenizer import SpeechTokenizer, TokenizerConfig
@@ -165,11 +165,7 @@ class ToyStream(DecodeStream):
     """Streaming decode of the toy codec; see `labkit.audio.streaming` for what it remembers."""
 
     def __init__(self, codec: ToyCodec, steps: int | Sequence[int], seed: int) -> None:
-        self._steps = tuple(steps) if isinstance(steps, Sequence) else (steps,)
-        if not self._steps:
-            raise ValueError("a stream needs at least one number of Euler steps")
-        for count in self._steps:
-            time_grid(count)  # refuses what is not a number of steps before any token comes
+        self._steps = step_schedule(steps)  # refuses what is no number of steps before any token comes
         self._codec = codec
         # Two generators: how often the flow draws must not shift what the vocoder hears.
         self._flow = FlowStream(codec.flow, torch.Generator().manual_seed(seed))

@@ -4,26 +4,34 @@ A checkpoint without modules is a plain Qwen2 one, so the same functions load a 
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download
-from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import nn
+from transformers import Qwen2Config
 
+from labkit.checkpoints import (
+    WEIGHTS,
+    CheckpointError,
+    Tensors,
+    find_folder,
+    read_tensors,
+    stored_dtype,
+    weight_files,
+)
+from labkit.checkpoints import fill as fill_module
 from labkit.model.backbone import restore_rotary
 from labkit.model.layout import (
     EMBEDDING,
     HEAD,
-    CheckpointError,
     read_config,
     released_config,
     released_key,
     released_state,
 )
 from labkit.model.memory import announce, estimate_memory
+from labkit.model.placement import AUTO, accelerators, device_of, dispatch, spread
 from labkit.model.speech_lm import SpeechLM
 
 SHARD_BYTES = 5 * 10**9
@@ -83,7 +91,8 @@ def load_speech_lm(
         source: a folder, or a hub id if there is no such folder.
         attention: ``"eager"``, ``"sdpa"`` or ``"flash_attention_2"``.
         dtype: of the parameters; the checkpoint's own unless given.
-        device: where to put them.
+        device: where to put them; ``"auto"`` for the accelerators there are, the layers spread where there are several,
+            or else the CPU.
         ignore: prefixes of keys to leave alone, such as ``"model.audio_model."`` of VITA-Audio-Plus.
         tell: gets one line with the memory it will take, before anything is loaded.
 
@@ -92,18 +101,51 @@ def load_speech_lm(
         CheckpointError: keys are missing, unexpected or of the wrong shape; all are named.
         MemoryError: the parameters do not fit.
     """
-    folder, device = find_checkpoint(source), torch.device(device)
-    config, modules, loss_weight = read_config(folder)
+    folder = find_checkpoint(source)
+    model = empty_model(folder, read_config(folder), attention)
+    fill_placed(model, folder, str(source), dtype, device, ignore, tell)
+    return model
+
+
+def empty_model(folder: Path, config: tuple[Qwen2Config, int, float], attention: str) -> SpeechLM:
+    """A model of a checkpoint's shape on the meta device."""
+    shape, modules, loss_weight = config
+    model = SpeechLM.empty(shape, modules, attention)
+    model.module_loss_weight = loss_weight
+    return model
+
+
+def fill_placed(
+    model: SpeechLM,
+    folder: Path,
+    source: str,
+    dtype: torch.dtype | None,
+    device: torch.device | str,
+    ignore: Sequence[str],
+    tell: Callable[[str], None] | None,
+) -> None:
+    """Fill an empty model from a checkpoint's files, on one device or spread over all accelerators.
+
+    Raises:
+        CheckpointError: keys are missing, unexpected or of the wrong shape.
+        MemoryError: the parameters do not fit.
+    """
     files = weight_files(folder)
-    estimate = estimate_memory(config, modules, dtype or stored_dtype(files))
-    line = announce(estimate, device, Path(source).name)
+    kind = dtype or stored_dtype(files)
+    memory = accelerators() if device == AUTO else {}
+    if device == AUTO and len(memory) < 2:
+        device = "cuda" if memory else "cpu"
+    places = spread(model, kind.itemsize, memory) if device == AUTO else None
+    main = torch.device(places["chain"] if places else device)
+    estimate = estimate_memory(model.config, model.num_modules, kind)
+    name = Path(source).name
+    line = f"{name}: {estimate} over {len(memory)} accelerators" if places else announce(estimate, main, name)
     if tell is not None:
         tell(line)
-    model = SpeechLM.empty(config, modules, attention)
-    model.module_loss_weight = loss_weight
-    fill(model, read_tensors(files), device, dtype, ignore)
-    restore_rotary(model.backbone, device)
-    return model
+    fill(model, read_tensors(files), device_of(places) if places else main, dtype, ignore)
+    restore_rotary(model.backbone, main)
+    if places:
+        dispatch(model, places)
 
 
 def find_checkpoint(source: str | Path) -> Path:
@@ -112,59 +154,13 @@ def find_checkpoint(source: str | Path) -> Path:
     Raises:
         FileNotFoundError: neither a folder nor a hub id that can be reached or is cached.
     """
-    if Path(source).is_dir():
-        return Path(source)
-    try:
-        patterns = ["config.json", "*.safetensors", "*.safetensors.index.json"]
-        return Path(snapshot_download(str(source), allow_patterns=patterns))
-    except Exception as error:
-        raise FileNotFoundError(
-            f"no checkpoint {str(source)!r}: neither a folder nor a hub id that can be reached from here"
-        ) from error
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The files that hold a checkpoint's tensors: safetensors, or else a legacy ``.bin`` or ``.pt``.
-
-    Raises:
-        FileNotFoundError: there are none, or one that the index names is missing.
-    """
-    for stem in ("model.safetensors", "pytorch_model.bin"):
-        index = folder / f"{stem}.index.json"
-        if index.is_file():
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-            missing = [name for name in names if not (folder / name).is_file()]
-            if missing:
-                raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}, which {index.name} names")
-            return [folder / name for name in names]
-        if (folder / stem).is_file():
-            return [folder / stem]
-    found = sorted(folder.glob("*.safetensors")) or sorted([*folder.glob("*.bin"), *folder.glob("*.pt")])
-    if not found:
-        raise FileNotFoundError(f"no weights in {folder}; expected model.safetensors")
-    return found
-
-
-def read_tensors(files: Iterable[Path]) -> Iterable[tuple[str, torch.Tensor]]:
-    """Names and tensors of checkpoint files, one tensor at a time. No file can run code."""
-    for file in files:
-        if file.suffix == ".safetensors":
-            with safe_open(file, framework="pt") as tensors:
-                for name in tensors.keys():  # noqa: SIM118
-                    yield name, tensors.get_tensor(name)
-        else:
-            yield from torch.load(file, map_location="cpu", weights_only=True, mmap=True).items()
-
-
-def stored_dtype(files: Iterable[Path]) -> torch.dtype:
-    """The dtype of the first floating-point tensor."""
-    return next(tensor.dtype for _, tensor in read_tensors(files) if tensor.is_floating_point())
+    return find_folder(source, ["config.json", *WEIGHTS])
 
 
 def fill(
     model: SpeechLM,
-    tensors: Iterable[tuple[str, torch.Tensor]],
-    device: torch.device,
+    tensors: Tensors,
+    device: torch.device | Callable[[str], torch.device],
     dtype: torch.dtype | None = None,
     ignore: Sequence[str] = (),
 ) -> None:
@@ -173,34 +169,30 @@ def fill(
     Raises:
         CheckpointError: keys are missing, unexpected or of the wrong shape.
     """
-    ours = {released_key(name, model.config.num_hidden_layers): name for name, _ in model.named_parameters()}
-    tied = model.config.tie_word_embeddings
-    faults: list[str] = []
-    seen: set[str] = set()
-    surplus_head = None
-    for key, tensor in tensors:
-        if tied and key == HEAD:
-            surplus_head = tensor
-        elif key in ours:
-            seen.add(key)
-            expected = model.get_parameter(ours[key]).shape
-            if tensor.shape != expected:
-                faults.append(f"misshapen {key}: {tuple(tensor.shape)}, expected {tuple(expected)}")
+    layers, tied = model.config.num_hidden_layers, model.config.tie_word_embeddings
+    names = {released_key(name, layers): name for name, _ in model.named_parameters()}
+    surplus: list[torch.Tensor] = []
+
+    def own() -> Tensors:
+        for key, tensor in tensors:
+            if tied and key == HEAD:
+                surplus.append(tensor)
             else:
-                place(model, ours[key], tensor.to(device, dtype))
-        elif not key.startswith(tuple(ignore)):
-            faults.append(f"unexpected {key}")
-    faults += [f"missing {key}" for key in ours if key not in seen]
-    if faults:
-        raise CheckpointError(f"{len(faults)} keys do not fit:\n  " + "\n  ".join(sorted(faults)))
+                yield key, tensor
+
+    try:
+        fill_module(
+            model, own(), names, device=device, dtype=dtype, ignored=lambda key: key.startswith(tuple(ignore))
+        )
+    except CheckpointError as error:
+        if "unexpected model.audio_" not in str(error):
+            raise
+        raise CheckpointError(
+            f"{error}\nThis looks like VITA-Audio-Plus, which hears through an encoder of its own: load it with "
+            "labkit.model.plus.load_plus."
+        ) from error
     if tied:
         embedding = model.backbone.model.embed_tokens.weight
         model.backbone.lm_head.weight = embedding
-        if surplus_head is not None and not torch.equal(surplus_head.to(embedding), embedding):
+        if surplus and not torch.equal(surplus[0].to(embedding), embedding):
             raise CheckpointError(f"{HEAD} differs from {EMBEDDING}, though the config ties them")
-
-
-def place(model: nn.Module, name: str, tensor: torch.Tensor) -> None:
-    """Make ``tensor`` the parameter of this name."""
-    owner, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(owner), leaf, nn.Parameter(tensor))

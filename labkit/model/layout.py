@@ -13,12 +13,12 @@ how many they are in ``num_nextn_predict_layers``. The state dict follows it::
     chain.{k}.hidden_norm.weight       mtp_hidden_norms.{k}.weight
 """
 
-import json
 from pathlib import Path
 
 import torch
 from transformers import Qwen2Config
 
+from labkit.checkpoints import CheckpointError, read_json
 from labkit.model.speech_lm import SpeechLM
 
 MODULES = "num_nextn_predict_layers"
@@ -29,11 +29,10 @@ RELEASED_NAMES = {
     "embed_norm": "mtp_embed_norms",
     "hidden_norm": "mtp_hidden_norms",
 }
+MODEL_TYPES = ("qwen2", "qwen2_mtp")
+PLUS_MODEL_TYPES = ("qwen2_mtp_sensevoice", "qwen2_sensevoice")
+PLUS_PREFIXES = ("model.audio_model.", "model.audio_projection.")  # what VITA-Audio-Plus has beside them
 ROPE_FIELDS = ("rope_theta", "rope_scaling")  # how configs of transformers 4 spell rope_parameters
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that does not fit; the message names every key at fault."""
 
 
 def released_key(name: str, num_layers: int) -> str:
@@ -53,19 +52,28 @@ def released_state(model: SpeechLM) -> dict[str, torch.Tensor]:
     return {name: p for name, p in state.items() if not (tied and name == HEAD)}
 
 
-def read_config(folder: Path) -> tuple[Qwen2Config, int, float]:
+def read_config(folder: Path, plus: bool = False) -> tuple[Qwen2Config, int, float]:
     """The backbone's config, the number of MCTP modules and the weight of their loss.
+
+    Args:
+        folder: of the checkpoint.
+        plus: expect VITA-Audio-Plus, whose config has another model type.
 
     Raises:
         FileNotFoundError: there is no ``config.json``.
-        CheckpointError: the config is not one of a Qwen2 model, with or without MCTP modules.
+        CheckpointError: the config is not one of a Qwen2 model, with or without MCTP modules, or Plus where it should
+            not be or the other way round.
     """
     path = folder / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"no config.json in {folder}; is this a checkpoint?")
-    raw = json.loads(path.read_text(encoding="utf-8"))
-    if raw.get("model_type") not in ("qwen2", "qwen2_mtp"):
-        raise CheckpointError(f"{path}: model_type {raw.get('model_type')!r} is not a Qwen2 model")
+    raw = read_json(path, "a checkpoint")
+    kind = raw.get("model_type")
+    if kind not in (*MODEL_TYPES, *PLUS_MODEL_TYPES):
+        raise CheckpointError(f"{path}: model_type {kind!r} is not a Qwen2 model")
+    if (kind in PLUS_MODEL_TYPES) != plus:
+        what, loader = (
+            ("VITA-Audio-Plus", "plus.load_plus") if not plus else ("not VITA-Audio-Plus", "load_speech_lm")
+        )
+        raise CheckpointError(f"{path}: model_type {kind!r} is {what}; load it with labkit.model.{loader}")
     modules = raw.get(MODULES, 0)
     layers = raw.get("num_hidden_layers", 0)
     if not 0 <= modules < layers:

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-import psutil
 import torch
 from transformers import Qwen2Config
 
-GIB = 2**30
+from labkit.memory import check_room, free_memory, readable
 
 
 @dataclass(frozen=True)
@@ -27,16 +26,6 @@ class MemoryEstimate:
             f"{self.parameters / 1e9:.3g} billion parameters, {readable(self.parameter_bytes)}"
             f" + key/value cache {readable(self.cache_bytes)} = {readable(self.total_bytes)}"
         )
-
-
-def readable(count: int) -> str:
-    """A number of bytes for people: ``"1.5 GiB"``."""
-    value, unit = float(count), "B"
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024 or unit == "GiB":
-            break
-        value /= 1024
-    return f"{value:.3g} {unit}" if value < 1000 else f"{value:.0f} {unit}"
 
 
 def layer_parameters(config: Qwen2Config) -> int:
@@ -71,25 +60,10 @@ def estimate_memory(
     return MemoryEstimate(parameters, parameters * dtype.itemsize, layers * batch * tokens * row)
 
 
-def free_memory(device: torch.device) -> int | None:
-    """Bytes free on a device, or None where nobody can say."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available if device.type == "cpu" else None
-
-
 def announce(estimate: MemoryEstimate, device: torch.device, what: str) -> str:
     """One line that tells the user what loading ``what`` will take, and whether there is room.
 
     Raises:
         MemoryError: the parameters alone do not fit into the free memory.
     """
-    free = free_memory(device)
-    line = f"{what}: {estimate} on {device}"
-    if free is None:
-        return line
-    if estimate.parameter_bytes > free:
-        raise MemoryError(
-            f"{line}, but only {readable(free)} are free. Use a smaller dtype or model, or another device."
-        )
-    return f"{line}; {readable(free)} free"
+    return check_room(f"{what}: {estimate}", estimate.parameter_bytes, device, free_memory(device))

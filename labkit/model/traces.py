@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from labkit.memory import GIB, readable
 from labkit.model.hooks import HookPoint, Taps, choose_hooks
 from labkit.model.masks import Pass
-from labkit.model.memory import GIB, readable
 
 if TYPE_CHECKING:
     from labkit.model.speech_lm import SpeechLM

@@ -11,16 +11,41 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
+from labkit.parity.audio import AudioCase, kind_of, read_audio_case
 from labkit.parity.cases import Case, CaseError, find_cases, read_case
 from labkit.parity.checks import Check
+from labkit.parity.decoder import check_flow, check_streams, check_vocoder
 from labkit.parity.replay import check_mode
+from labkit.parity.sensevoice import check_sensevoice
+from labkit.parity.tokenizer import check_resampling, check_tokenizer
 from labkit.parity.training import check_training
 
 ATTENTION = ("eager", "sdpa")
+AUDIO = {
+    "tokenizer": check_tokenizer,
+    "flow": check_flow,
+    "vocoder": check_vocoder,
+    "streams": check_streams,
+    "sensevoice": check_sensevoice,
+    "resample": check_resampling,
+}
 
 
-def check_case(case: Case, attention: str) -> Iterator[Check]:
-    """All checks of one case."""
+def read(folder: Path) -> Case | AudioCase:
+    """The case in a folder, of whatever sort.
+
+    Raises:
+        CaseError: it cannot be read.
+    """
+    kind = kind_of(folder)
+    return read_case(folder) if kind is None else read_audio_case(folder, kind)
+
+
+def check_case(case: Case | AudioCase, attention: str) -> Iterator[Check]:
+    """All checks of one case; audio cases do not ask for a kernel."""
+    if isinstance(case, AudioCase):
+        yield from AUDIO[case.kind](case)
+        return
     model = case.load(attention)
     for name in case.modes:
         yield from check_mode(model, case, name)
@@ -31,13 +56,13 @@ def check_case(case: Case, attention: str) -> Iterator[Check]:
 def run(paths: Sequence[str | Path], attention: Sequence[str] = ATTENTION) -> int:
     """Check all cases, print the table, and return the exit code."""
     try:
-        cases = [read_case(folder) for folder in find_cases(paths)]
+        cases = [read(folder) for folder in find_cases(paths)]
     except CaseError as error:
         print(f"parity: {error}", file=sys.stderr)
         return 2
     checked, missed, unread = 0, [], 0
     for case in tqdm(cases, desc="cases", disable=None):
-        for kernel in attention:
+        for kernel in ["audio"] if isinstance(case, AudioCase) else attention:
             try:
                 for check in check_case(case, kernel):
                     row = f"{case.name:<18} {kernel:<6} {check.subject:<44} {check.what:<34} {check.found}"

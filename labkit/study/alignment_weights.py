@@ -17,7 +17,7 @@ from labkit.evaluation.answers import SpeechSystem
 from labkit.model import SpeechLM
 from labkit.model.hooks import Function, hook_points
 from labkit.model.masks import Pass
-from labkit.model.memory import GIB
+from labkit.memory import GIB
 from labkit.study.script import Script
 
 ROWS = ("predicting", "own")

@@ -1,0 +1,1 @@
+"""SenseVoice, through which VITA-Audio-Plus hears: filter banks, an encoder, and rows in place of tokens."""
