@@ -1,215 +1,288 @@
-"""Speed of the interleave modes beside plain transformers: ``python -m labkit.benchmark.modes``
+"""Speed by mode and size, beside the paper's Table 8, with the token timelines of its Fig. 5."""
 
-All contenders share one set of random weights and take turns within each round, so that a busy machine is busy
-for all of them alike; ratios to transformers in the same round are what to compare. (Paper Table 8.)
-"""
-
-import argparse
-import json
-import platform
-import statistics
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import torch
-import transformers
-from tqdm.auto import tqdm
-from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
+from transformers import Qwen2Config
 
-from labkit.generation import generate
-from labkit.interleave import BALANCE, BOOST, TURBO, VANILLA, Content, InterleaveMode
-from labkit.model import RELEASED_MODULES, SIZES, SpeechLM, estimate_memory, packed_weights, size_config
-from labkit.vocabulary import released_vocabulary
+from labkit.benchmark import paper
+from labkit.benchmark.contenders import CUT, YARDSTICK, Contender, contenders
+from labkit.benchmark.cost import CostModel, fit_steps
+from labkit.benchmark.machine import copy_bandwidth, describe
+from labkit.benchmark.timing import Timing, ratios, take_turns
+from labkit.benchmark.work import Work, roofline, work
+from labkit.generation import FastPath
+from labkit.interleave import MODES, VANILLA
+from labkit.interleave.rate import speech_rate
+from labkit.model import RELEASED_MODULES, SpeechLM, estimate_memory, size_config
+from labkit.model.memory import free_memory
+from labkit.vocabulary import Vocabulary, released_vocabulary
+from labkit.vocabulary.layout import CHAT_SPECIALS, released_specials
 
-YARDSTICK = "transformers"
-Run = Callable[[], list[int]]
-
-
-class WellFormed:
-    """Greedy choice, except that audio chunks begin and end where the mode's content says.
-
-    Random weights know nothing of chunks; without this, what a constrained head has to score would be random.
-    """
-
-    def __init__(self, mode: InterleaveMode) -> None:
-        self._mode, self._slot = mode, 0
-
-    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        content = self._mode.holds(self._slot)
-        self._slot += 1
-        if content in (Content.BEGIN_OF_AUDIO, Content.END_OF_AUDIO):
-            return torch.zeros(logits.shape[0], dtype=torch.long, device=logits.device)  # the tag comes first
-        first = int(content is Content.AUDIO)  # not the tag that would end the chunk
-        return logits[:, first:].argmax(-1) + first
+FIT_TOKENS = 64
+MOST_FIT_COLUMNS = 16  # passes over a prompt happen once and follow another law: they are bound by arithmetic
+OWN_VOCABULARIES = {
+    "toy": (3584, 4096),
+    "small": (4096, 8192),
+}  # text and audio tokens of the lab's own models
+Report = dict[str, object]
 
 
-def plain_twin(model: SpeechLM) -> Qwen2ForCausalLM:
-    """Transformers' own model around the same weights, with its own sdpa attention."""
-    fields = {**model.config.to_dict(), "attn_implementation": "sdpa"}
-    with torch.device("meta"):
-        twin = Qwen2ForCausalLM(Qwen2Config(**fields)).eval()
-    twin.load_state_dict(model.backbone.state_dict(), assign=True)
-    twin.model.rotary_emb = model.backbone.model.rotary_emb
-    return twin
+def vocabulary_of(size: str) -> Vocabulary:
+    """The id space of a model of a named size: the release's, but small for the lab's own small models."""
+    if size not in OWN_VOCABULARIES:
+        return released_vocabulary()
+    text, audio = OWN_VOCABULARIES[size]
+    return Vocabulary.of(text, (*CHAT_SPECIALS, *released_specials()), audio)
 
 
-@torch.no_grad()
-def plain_greedy(model: Qwen2ForCausalLM, prompt: Sequence[int], tokens: int) -> list[int]:
-    """The yardstick: a greedy loop over transformers' forward with its dynamic cache."""
-    cache = DynamicCache(config=model.config)
-    ids, made = torch.tensor([list(prompt)], device=model.device), []
-    for _ in range(tokens):
-        output = model(ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        ids = output.logits[:, -1].argmax(-1, keepdim=True)
-        made.append(int(ids))
-    return made
+@dataclass(frozen=True)
+class Setting:
+    """How to measure.
 
-
-def contenders(model: SpeechLM, prompt: Sequence[int], tokens: int) -> dict[str, Run]:
-    """Everything that is timed, by name."""
-    vocabulary = released_vocabulary()
-    twin = plain_twin(model)
-
-    def plain() -> list[int]:
-        return plain_greedy(twin, prompt, tokens)
-
-    def full(mode: InterleaveMode) -> Run:
-        return lambda: generate(model, prompt, mode, max_new_tokens=tokens).ids()[0]
-
-    def cut(mode: InterleaveMode) -> Run:
-        return lambda: generate(
-            model,
-            prompt,
-            mode,
-            max_new_tokens=tokens,
-            choose=WellFormed(mode),
-            vocabulary=vocabulary,
-            stop_ids=(),
-            constrained=True,
-        ).ids()[0]
-
-    runs: dict[str, Run] = {YARDSTICK: plain}
-    for mode in (VANILLA, BOOST, BALANCE, TURBO):
-        runs[mode.name] = full(mode)
-        if model.config.vocab_size >= vocabulary.size:
-            runs[f"{mode.name}, cut head"] = cut(mode)
-    return runs
-
-
-def measure(runs: dict[str, Run], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every run in every round, after one round of warming up; runs take turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    with tqdm(total=(rounds + 1) * len(runs), desc="timing") as bar:
-        for turn in range(rounds + 1):
-            for name, run in runs.items():
-                begun = time.perf_counter()
-                run()
-                if turn:
-                    seconds[name].append(time.perf_counter() - begun)
-                bar.update()
-    return seconds
-
-
-def summarize(seconds: dict[str, list[float]], tokens: int) -> dict[str, dict[str, float]]:
-    """Median time, tokens per second and speed-up over the yardstick, with the spread over rounds."""
-    summary = {}
-    for name, times in seconds.items():
-        ratios = [plain / own for plain, own in zip(seconds[YARDSTICK], times, strict=True)]
-        summary[name] = {
-            "seconds": statistics.median(times),
-            "seconds_least": min(times),
-            "tokens_per_second": tokens / statistics.median(times),
-            "speedup": statistics.median(ratios),
-            "speedup_least": min(ratios),
-            "speedup_most": max(ratios),
-        }
-    return summary
-
-
-def benchmark(
-    size: str = "0.5B",
-    tokens: int = 66,
-    prompt_tokens: int = 32,
-    rounds: int = 5,
-    device: str = "cpu",
-    dtype: str = "float32",
-    packed: bool = False,
-    seed: int = 0,
-) -> dict[str, object]:
-    """Time all modes at one size with random weights.
-
-    Args:
-        size: one of ``labkit.model.SIZES``.
+    Attributes:
         tokens: to generate.
-        prompt_tokens: to prefill.
-        rounds: in which every contender has a turn.
-        device: where to run.
+        prompt_tokens: to prefill; 32 in the paper.
+        repeats: rounds that count, after one that does not.
+        device: where.
         dtype: of the weights.
-        packed: time everything again with weights laid out for few rows; see `labkit.model.packed_weights`.
+        attention: kernel of the model, ``"sdpa"`` or ``"flash_attention_2"``.
+        graphs: CUDA graphs; None for wherever they are possible.
+        compiled: `torch.compile` for the decoder layer.
         seed: of weights and prompt.
-
-    Returns:
-        The setting, and under ``"results"`` (and ``"results_packed"``) the summary by contender.
+        progress: show bars.
     """
-    config, kind = size_config(size), getattr(torch, dtype)
-    print(estimate_memory(config, RELEASED_MODULES, kind, tokens=prompt_tokens + tokens))
-    generator = torch.Generator().manual_seed(seed)
-    model = SpeechLM.from_config(config, RELEASED_MODULES, generator=generator, dtype=kind, device=device)
-    prompt = torch.randint(config.vocab_size, (prompt_tokens,), generator=generator).tolist()
-    runs = contenders(model, prompt, tokens)
-    results = {"results": summarize(measure(runs, rounds), tokens)}
-    if packed:
-        with packed_weights(model) as extra_bytes:
-            results["packed_bytes"] = extra_bytes
-            results["results_packed"] = summarize(measure(runs, rounds), tokens)
+
+    tokens: int = 66
+    prompt_tokens: int = paper.PROMPT_TOKENS
+    repeats: int = 5
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+    attention: str = "sdpa"
+    graphs: bool | None = None
+    compiled: bool = False
+    seed: int = 0
+    progress: bool = True
+
+    def to_dict(self) -> Report:
+        """For JSON."""
+        return {**asdict(self), "dtype": str(self.dtype).removeprefix("torch.")}
+
+
+def benchmark_modes(sizes: Sequence[str], setting: Setting) -> Report:
+    """Time all modes at each size with random weights; predict the sizes for which there is no room.
+
+    A prediction scales the cost model of the largest size measured by the bytes of the weights, and is marked.
+    """
+    bandwidth = copy_bandwidth(setting.device)
+    report: Report = {
+        "machine": describe(setting.device),
+        "copy_bandwidth": bandwidth._asdict(),
+        "setting": setting.to_dict(),
+    }
+    rows: dict[str, Report] = {}
+    largest: tuple[Qwen2Config, CostModel] | None = None
+    for size in sorted(sizes, key=lambda name: estimate_memory(size_config(name)).parameters):
+        config = size_config(size, vocabulary_of(size).padded_size)
+        if has_room(config, setting):
+            rows[size], model = measure_size(size, config, setting, bandwidth.median)
+            largest = config, model
+        elif largest is None:
+            rows[size] = {"skipped": "no room, and no smaller size was measured to predict it from"}
+        else:
+            rows[size] = predict_size(
+                size, config, largest[1].scaled(largest[0], config), setting, bandwidth.median
+            )
+    return {**report, "sizes": rows}
+
+
+def has_room(config: Qwen2Config, setting: Setting) -> bool:
+    """Whether a model with its chain, its caches and second copies of weights fits into what is free."""
+    device = torch.device(setting.device)
+    estimate = estimate_memory(
+        config, RELEASED_MODULES, setting.dtype, tokens=setting.prompt_tokens + setting.tokens
+    )
+    twice = device.type == "cpu" and setting.dtype == torch.float32  # see labkit.model.few_rows
+    free = free_memory(device)
+    return free is None or estimate.total_bytes + twice * estimate.parameter_bytes < 0.95 * free
+
+
+def random_model(config: Qwen2Config, setting: Setting) -> tuple[FastPath, list[int]]:
+    """A model with random weights, made ready, and a random prompt."""
+    device = torch.device(setting.device)
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", torch.cuda.current_device())
+    generator = torch.Generator(device).manual_seed(
+        setting.seed
+    )  # drawn where they are needed: 7B takes a minute
+    model = SpeechLM.from_config(
+        config,
+        RELEASED_MODULES,
+        generator=generator,
+        attention=setting.attention,
+        dtype=setting.dtype,
+        device=device,
+    )
+    drawn = torch.Generator().manual_seed(setting.seed)
+    prompt = torch.randint(config.vocab_size, (setting.prompt_tokens,), generator=drawn).tolist()
+    capacity = setting.prompt_tokens + max(setting.tokens, FIT_TOKENS)
+    return FastPath(model, capacity, graphs=setting.graphs, compiled=setting.compiled), prompt
+
+
+def measure_size(
+    size: str, config: Qwen2Config, setting: Setting, bandwidth: float
+) -> tuple[Report, CostModel]:
+    """Time all modes at one size; fit the cost model to short runs and hold it to the long ones."""
+    fast, prompt = random_model(config, setting)
+    vocabulary = vocabulary_of(size)
+    short = contenders(fast, prompt, FIT_TOKENS, vocabulary, yardstick=False)
+    model = fit_contenders(short, config.vocab_size, vocabulary, setting)
+    runs = contenders(fast, prompt, setting.tokens, vocabulary)
+    seconds = take_turns(runs, setting.repeats, progress=setting.progress)
+    rows = {}
+    for name, run in runs.items():
+        times = Timing.of(seconds[name])
+        rows[name] = {
+            "seconds": times._asdict(),
+            "tokens_per_second": setting.tokens / times.median,
+            "speedup": ratios(seconds[YARDSTICK], seconds[name])._asdict(),
+            "speedup_over_vanilla": ratios(seconds[VANILLA.name], seconds[name])._asdict(),
+        }
+        if run.mode is not None:
+            own = vocabulary if run.cut else None
+            steps = work(run.mode, setting.tokens, setting.prompt_tokens, config.vocab_size, own)
+            least = least_seconds(run, config, setting, bandwidth, own)
+            rows[name] |= {
+                "times_real_time": setting.tokens / times.median / speech_rate(run.mode).tokens,
+                "cost_model_seconds": model.predict(steps),
+                "roofline_seconds": least,
+                "share_of_copy_bandwidth": least / times.median,
+                **in_the_paper(size, run),
+            }
     return {
-        "size": size,
-        "tokens": tokens,
-        "prompt_tokens": prompt_tokens,
-        "rounds": rounds,
-        "dtype": dtype,
-        "device": torch.cuda.get_device_name(device)
-        if device.startswith("cuda")
-        else platform.processor() or device,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        **results,
+        "predicted": False,
+        "parameters": estimate_memory(config, RELEASED_MODULES).parameters,
+        "bytes": {
+            "weights": estimate_memory(config, RELEASED_MODULES, setting.dtype).parameter_bytes,
+            "weights_held_twice": fast.weight_bytes,
+            "caches": fast.cache_bytes,
+        },
+        "cost_model": asdict(model),
+        "modes": rows,
+        "timelines": {name: timeline(run) for name, run in runs.items() if run.mode is not None},
+    }, model
+
+
+def predict_size(
+    size: str, config: Qwen2Config, model: CostModel, setting: Setting, bandwidth: float
+) -> Report:
+    """What a scaled cost model says of a size that nobody has run here."""
+    vocabulary = vocabulary_of(size)
+    rows = {}
+    for mode in MODES.values():
+        for is_cut in (False, True):
+            run = Contender(mode.name + CUT * is_cut, mode, is_cut, list)
+            own = vocabulary if is_cut else None
+            steps = work(mode, setting.tokens, setting.prompt_tokens, config.vocab_size, own)
+            seconds = model.predict(steps)
+            rows[run.name] = {
+                "cost_model_seconds": seconds,
+                "tokens_per_second": setting.tokens / seconds,
+                "roofline_seconds": least_seconds(run, config, setting, bandwidth, own),
+                **in_the_paper(size, run),
+            }
+    return {
+        "predicted": True,
+        "parameters": estimate_memory(config, RELEASED_MODULES).parameters,
+        "cost_model": asdict(model),
+        "modes": rows,
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m labkit.benchmark.modes", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--size", choices=SIZES, default="0.5B")
-    parser.add_argument("--tokens", type=int, default=66)
-    parser.add_argument("--prompt-tokens", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, help="CPU threads")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--packed", action="store_true", help="also with weights laid out for few rows")
-    parser.add_argument("--out", type=Path, help="write the JSON here as well")
-    chosen = parser.parse_args(arguments)
-    if chosen.threads:
-        torch.set_num_threads(chosen.threads)
-    found = benchmark(
-        chosen.size,
-        chosen.tokens,
-        chosen.prompt_tokens,
-        chosen.rounds,
-        chosen.device,
-        chosen.dtype,
-        chosen.packed,
-    )
-    text = json.dumps(found, indent=2)
-    print(text)
-    if chosen.out:
-        chosen.out.write_text(text + "\n", encoding="utf-8")
+def fit_contenders(
+    runs: dict[str, Contender], vocab_size: int, vocabulary: Vocabulary, setting: Setting, repeats: int = 3
+) -> CostModel:
+    """Fit a cost model to the single steps of runs that take turns."""
+    measured: list[tuple[Work, float]] = []
+    for turn in range(repeats + 1):
+        take_turns(runs, repeats=1, warm_up=0, progress=setting.progress)
+        if turn:
+            for run in runs.values():
+                measured += timed_steps(run, setting.prompt_tokens, vocab_size, vocabulary)
+    return fit_steps(measured)
 
 
-if __name__ == "__main__":
-    main()
+def timed_steps(
+    run: Contender, prompt_tokens: int, vocab_size: int, vocabulary: Vocabulary
+) -> list[tuple[Work, float]]:
+    """Each step of a contender's latest run with its seconds, passes over the prompt left out."""
+    ends = [event.seconds for event in run.events]
+    own = vocabulary if run.cut else None
+    steps = work(run.mode, len(ends), prompt_tokens, vocab_size, own)
+    return [
+        (each, end - begin)
+        for each, begin, end in zip(steps, [0.0, *ends], ends, strict=False)
+        if each.columns <= MOST_FIT_COLUMNS
+    ]
+
+
+def least_seconds(
+    run: Contender, config: Qwen2Config, setting: Setting, bandwidth: float, vocabulary: Vocabulary | None
+) -> float:
+    """Seconds at the roofline: bytes that must be read, at the bandwidth of a copy."""
+    return roofline(
+        run.mode,
+        setting.tokens,
+        setting.prompt_tokens,
+        config,
+        setting.dtype.itemsize,
+        bandwidth,
+        vocabulary,
+    )
+
+
+def in_the_paper(size: str, run: Contender) -> Report:
+    """The paper's row, where it has one; its head is never cut."""
+    seconds = paper.TABLE_8.get((size, run.mode.name))
+    if seconds is None or run.cut:
+        return {}
+    vanilla = paper.TABLE_8[size, VANILLA.name]
+    return {
+        "paper": {
+            "seconds": seconds,
+            "tokens": paper.TOKENS,
+            "tokens_per_second": paper.TOKENS / seconds,
+            "speedup_over_vanilla": vanilla / seconds,
+        }
+    }
+
+
+def timeline(run: Contender, tokens: int = 64) -> list[dict[str, float | int | None]]:
+    """The first tokens of the latest run: when each was there, and who made it (paper Fig. 5)."""
+    return [
+        {"index": event.index, "module": event.module, "seconds": event.seconds}
+        for event in run.events[:tokens]
+    ]
+
+
+def table_8(report: Report) -> str:
+    """The measurements as text, the paper's speed-ups beside them."""
+    columns = ("seconds", "tok/s", "x plain", "x vanilla", "paper", "model", "of copy")
+    lines = [f"{'':24}" + "".join(f"{column:>11}" for column in columns)]
+    for size, found in report["sizes"].items():
+        note = found.get("skipped") or ("predicted" if found["predicted"] else "")
+        lines.append(f"{size} {note}".rstrip())
+        for name, row in found.get("modes", {}).items():
+            cells = [
+                row.get("seconds", {}).get("median"),
+                row["tokens_per_second"],
+                row.get("speedup", {}).get("median"),
+                row.get("speedup_over_vanilla", {}).get("median"),
+                row.get("paper", {}).get("speedup_over_vanilla"),
+                row.get("cost_model_seconds"),
+                row.get("share_of_copy_bandwidth"),
+            ]
+            shown = ("" if cell is None else f"{cell:.3g}" for cell in cells)
+            lines.append(f"  {name:22}" + "".join(f"{cell:>11}" for cell in shown))
+    return "\n".join(lines)

@@ -53,7 +53,7 @@ class FastPath:
 
     Raises:
         ValueError: no room for a token, more tokens than the model has positions for, rotary frequencies that
-            change with the length, or graphs without a GPU.
+            change with the length, a model on several devices, or graphs without a GPU.
     """
 
     @torch.no_grad()
@@ -69,6 +69,8 @@ class FastPath:
             raise ValueError(f"the caches need room for a token of a sequence, got {capacity} of {batch}")
         model.check_length(capacity)
         config, device = model.config, model.device
+        if {weight.device for weight in model.parameters()} != {device}:
+            raise ValueError("a model spread over several devices needs the readable path")
         if config.rope_parameters["rope_type"] in ("dynamic", "longrope"):
             raise ValueError("rotary frequencies that change with the length need the readable path")
         on_gpu = device.type == "cuda"

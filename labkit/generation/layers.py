@@ -139,13 +139,13 @@ def decoder_layer(
     if kernel == FLASH:
         seen = _flash(query, keys, values, reach.lengths)
     else:
-        seen = _attend(query, keys[:, :, : reach.keys], values[:, :, : reach.keys], mask)
+        seen = grouped_attention(query, keys[:, :, : reach.keys], values[:, :, : reach.keys], mask)
     rows = rows + few_rows_linear(seen.transpose(1, 2).flatten(2), weights.output)
     gate, up = few_rows_linear(norm(rows, weights.mlp_norm, eps), weights.gate_up).chunk(2, dim=-1)
     return rows + few_rows_linear(silu(gate) * up, weights.down)
 
 
-def _attend(
+def grouped_attention(
     query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None
 ) -> torch.Tensor:
     """Attention ``(batch, heads, rows, head_dim)`` of heads that share keys and values in groups."""
