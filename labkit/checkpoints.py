@@ -6,7 +6,6 @@ is cut off, a pickle with code in it, and any key that is missing, unexpected or
 
 import json
 import pickle
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,13 +108,13 @@ def _opened(file: Path) -> Iterator[safe_open]:
 
 def _read_legacy(file: Path) -> Iterator[tuple[str, torch.Tensor]]:
     try:
-        held = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+        held = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{file} holds more than tensors, which may be code. It was refused (weights_only) and nothing of it was "
             f"run: {str(error).splitlines()[0]}"
         ) from error
-    except (RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # the restricted unpickler raises whatever broken bytes lead it to
         raise CheckpointError(f"{file} is no whole file of weights ({error}); fetch it again") from error
     if not isinstance(held, dict) or not all(isinstance(value, torch.Tensor) for value in held.values()):
         raise CheckpointError(f"{file} is not a flat state dict: expected names and tensors, nothing else")

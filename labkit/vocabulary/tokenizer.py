@@ -114,7 +114,11 @@ def load_tokenizer(path_or_hub_id: str | Path) -> PreTrainedTokenizerBase:
         FileNotFoundError: neither a folder with a tokenizer nor a hub id that can be reached or is cached.
     """
     try:
-        return AutoTokenizer.from_pretrained(str(path_or_hub_id))
+        if (
+            Path(path_or_hub_id) / "tokenizer.json"
+        ).is_file():  # all there is to know, whatever model lies beside it
+            return PreTrainedTokenizerFast.from_pretrained(str(path_or_hub_id))
+        return AutoTokenizer.from_pretrained(str(path_or_hub_id), trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise FileNotFoundError(
             f"no tokenizer at {str(path_or_hub_id)!r}: it is neither a folder holding tokenizer.json nor a "

@@ -128,20 +128,22 @@ class GLM4VoiceTokenizer:
         with torch.device("meta"):
             model = WhisperVQ(config)
         announce(model, dtype, torch.device(device), "GLM-4-Voice tokenizer", tell)
-        tensors = _without_prefix(read_tensors(weight_files(folder)))
+        tensors = _without_prefix(read_tensors(weight_files(folder)), config.layers)
         fill_own(model, tensors, dtype, device, lambda key: key in STATISTICS or key.startswith("unused."))
         return cls(model, extractor)
 
 
-def _without_prefix(tensors: Tensors) -> Tensors:
-    """Names of the second layout as those of the first; what lies behind the kept layers there is marked unused."""
+def _without_prefix(tensors: Tensors, layers: int) -> Tensors:
+    """Names of the second layout as those of the first; what it has behind the kept layers is marked unused."""
     for key, tensor in tensors:
-        if key.startswith(("model.decoder.", "proj_out.", ENCODER_PREFIX + "layer_norm.")):
-            yield "unused." + key, tensor
-        elif key.startswith(ENCODER_PREFIX):
-            yield key.removeprefix(ENCODER_PREFIX), tensor
+        name = key.removeprefix(ENCODER_PREFIX)
+        if name != key:
+            _, _, rest = name.partition("layers.")
+            number = rest.partition(".")[0]
+            behind = name.startswith("layer_norm.") or (number.isdigit() and int(number) >= layers)
+            yield "unused." + key if behind else name, tensor
         else:
-            yield key, tensor
+            yield "unused." + key if key.startswith(("model.decoder.", "proj_out.")) else key, tensor
 
 
 class GLM4VoiceDecoder:

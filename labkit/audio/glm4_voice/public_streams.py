@@ -1,8 +1,9 @@
 """The two streaming recipes of the public code, faults and all, to be held against its recordings and against ours.
 
 `BlockStream` is GLM-4-Voice's: new tokens continue what was spoken, the last 34 frames are faded over, one frame and
-256 samples of source are kept for the vocoder. Its fade sums to 1.08, a frame is lost at each boundary (the repeated
-frame also lengthens the prompt), and what waits in the overlap is never spoken unless the last call brings tokens.
+256 samples of source are kept for the vocoder. Its fade sums to 1.08; a frame is lost at each boundary after the first,
+since the repeated frame also lengthens the prompt; and what waits in the overlap is never spoken unless the last call
+brings tokens.
 
 `PrefixStream` is VITA-Audio's: all tokens so far are decoded anew at each end of a chunk, only the samples beyond
 those sent are kept, each piece is scaled by its own peak, and after 512 tokens everything starts from empty. A last
