@@ -1,0 +1,231 @@
+"""The ground of the lab's widgets: work that can be stopped, errors that are seen, and an end that lets go.
+
+Jupyter runs callbacks on the kernel's main thread, between messages. A callback that works for seconds keeps every
+message waiting, the click on "stop" among them; a thread would outlive the cell and race with it. So work is a
+generator: each step is short, and between two steps the kernel reads its messages, runs cells, or ends the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
+from typing import Any
+from weakref import WeakSet
+
+import anywidget
+import traitlets
+from IPython import get_ipython
+from IPython.display import display
+
+from labkit.figures import STATIC_VARIABLE
+
+Steps = Iterator[object]
+Command = Callable[[Mapping[str, Any]], Steps | None]
+
+
+class LiveWidget(anywidget.AnyWidget):
+    """A widget with commands, of which one at a time may work for long.
+
+    A subclass lists its `commands`: what the browser may ask for, by name. A command that takes long returns a
+    generator of its steps.
+
+    Attributes:
+        error: what went wrong last, as ``{"message": ..., "trace": ...}``; empty while all is well.
+        busy: what it is at work on, empty when idle.
+    """
+
+    error = traitlets.Dict().tag(sync=True)
+    busy = traitlets.Unicode("").tag(sync=True)
+    closed = True  # until it is made: what fails on the way is closed by the garbage collector
+
+    def __init__(self, **traits: object) -> None:
+        super().__init__(**traits)
+        self.closed = False
+        self._task: asyncio.Task | None = None
+        self._stopped = self._stepping = False
+        self.on_msg(lambda _, content, buffers: self.command(content))
+        replace_former(self)
+
+    @property
+    def commands(self) -> Mapping[str, Command]:
+        """What the browser may ask for."""
+        return {}
+
+    def command(self, content: Mapping[str, Any]) -> None:
+        """Do what the browser asks for. Errors are shown in the widget, since nobody sees a kernel's log."""
+        if content.get("do") == "stop":
+            self.stop()
+            return
+        with Shown(self):
+            steps = self.commands[content["do"]](content)
+            if steps is not None:
+                self.work(steps, str(content.get("title", "working")))
+
+    def work(self, steps: Steps, title: str = "working") -> None:
+        """Go through the steps, giving way to the kernel between them; without a running loop, all at once.
+
+        Raises:
+            RuntimeError: it is closed, or still at work on something else.
+        """
+        if self.closed:
+            raise RuntimeError("this widget is closed; run its cell again")
+        if self.busy:
+            raise ValueError(f"still {self.busy}; press Stop first")
+        self.busy, self._stopped = title, False
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            with Shown(self), self._interruptible():
+                while self._step(steps):
+                    pass
+            self._finish(steps)
+        else:
+            self._task = loop.create_task(self._walk(steps))
+
+    async def _walk(self, steps: Steps) -> None:
+        try:
+            with Shown(self), self._interruptible():
+                while self._step(steps):
+                    await asyncio.sleep(0)
+        finally:
+            self._finish(steps)
+
+    def _step(self, steps: Steps) -> bool:
+        """One step; whether there are more to come."""
+        if self._stopped:
+            return False
+        self._stepping = True
+        try:
+            next(steps)
+        except (StopIteration, KeyboardInterrupt):
+            return False
+        finally:
+            self._stepping = False
+        return True
+
+    def _finish(self, steps: Steps) -> None:
+        self._task = None
+        getattr(steps, "close", lambda: None)()
+        if not self.closed:
+            self.busy = ""
+
+    def _interruptible(self) -> Interruptible:
+        return Interruptible(self.stop, lambda: self._stepping)
+
+    def stop(self) -> None:
+        """End the work before its next step."""
+        self._stopped = True
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the last work was told to stop."""
+        return self._stopped
+
+    def release(self) -> None:
+        """Let go of models and sounds; a subclass says which."""
+
+    def close(self) -> None:
+        """Stop, let go of everything, and disappear from the page."""
+        if self.closed:
+            return
+        self.stop()
+        self.closed = True
+        self.release()
+        super().close()
+
+    def show_static(self) -> None:
+        """Leave pictures and sounds where widgets are lost: in executed notebooks and their HTML."""
+        raise NotImplementedError
+
+    def fallback(self) -> str:
+        """HTML to be seen where the widget cannot be: a saved notebook on GitHub or exported."""
+        return ""
+
+    def _ipython_display_(self) -> None:
+        if os.environ.get(STATIC_VARIABLE):
+            self.show_static()
+            return
+        bundle = self._repr_mimebundle_()
+        data = dict(bundle[0] if isinstance(bundle, tuple) else bundle)
+        if html := self.fallback():
+            data["text/html"] = html
+        display(data, raw=True)
+
+
+class Shown:
+    """Shows what is raised inside in a widget's error area; what was shown before disappears.
+
+    An error that says what to do (`ValueError` and `TypeError`, the lab's answer to bad input) shows as its message,
+    any other one with its traceback.
+    """
+
+    def __init__(self, widget: LiveWidget) -> None:
+        self._widget = widget
+
+    def __enter__(self) -> None:
+        if self._widget.error:
+            self._widget.error = {}
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        message, told = str(error) or type(error).__name__, isinstance(error, (ValueError, TypeError))
+        self._widget.error = {
+            "message": message if told else f"{type(error).__name__}: {message}",
+            "trace": "" if told else "".join(traceback.format_exception(error)),
+        }
+        return True
+
+
+class Interruptible:
+    """Lets the kernel's interrupt end work that goes on while no cell runs, when ipykernel would ignore it.
+
+    Inside a step the interrupt is raised there and then. Between steps it must not be: it would end the event loop,
+    and the kernel with it.
+    """
+
+    def __init__(self, stop: Callable[[], None], stepping: Callable[[], bool]) -> None:
+        self._stop, self._stepping = stop, stepping
+        self._former: Any = None
+
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        self._stop()
+        if self._stepping():
+            raise KeyboardInterrupt
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._former = signal.signal(signal.SIGINT, self._interrupted)
+
+    def __exit__(self, *_: object) -> None:
+        # Anyone who has put another handler in place since then puts ours back, where it does no harm.
+        if self._former is not None and signal.getsignal(signal.SIGINT) == self._interrupted:
+            signal.signal(signal.SIGINT, self._former)
+
+
+_SHOWN: dict[str, tuple[str, WeakSet[LiveWidget]]] = {}
+
+
+def replace_former(widget: LiveWidget) -> None:
+    """Close the widgets that an earlier run of the same cell has made: nobody sees them any more."""
+    cell, run = _running()
+    if cell is None:
+        return
+    former, widgets = _SHOWN.get(cell, ("", WeakSet()))
+    if former != run:
+        for each in list(widgets):
+            each.close()
+        widgets = WeakSet()
+    widgets.add(widget)
+    _SHOWN[cell] = (run, widgets)
+
+
+def _running() -> tuple[str | None, str]:
+    """The cell that runs and the number of this run, as JupyterLab tells; no cell elsewhere."""
+    parent = getattr(get_ipython(), "get_parent", dict)() or {}
+    return parent.get("metadata", {}).get("cellId"), parent.get("header", {}).get("msg_id", "")
