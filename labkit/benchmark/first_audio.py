@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from transformers import Qwen2ForCausalLM
 
 from labkit.audio.codec import Codec
 from labkit.benchmark import paper
-from labkit.benchmark.contenders import cut
+from labkit.benchmark.contenders import cut, plain_generate, plain_twin
 from labkit.benchmark.timing import Timing
 from labkit.generation import Event, FastPath
 from labkit.interleave import MODES, Content, Interleaved, InterleaveMode, delays
@@ -29,6 +30,7 @@ class FirstAudio:
         schedule: until the schedule's first run of MCTP tokens is complete, the first pass included: in Boost and
             Turbo one backbone pass and ten module steps.
         decoder: from those eight tokens to sound, at one Euler step.
+        plain_pass: plain transformers' pass over the same prompt, for one token.
     """
 
     encoder: float
@@ -36,6 +38,7 @@ class FirstAudio:
     chunk: float
     schedule: float
     decoder: float
+    plain_pass: float
 
     @property
     def total(self) -> float:
@@ -55,6 +58,7 @@ def chunk_tokens(mode: InterleaveMode, audio_tokens: int = FIRST_CHUNK) -> int:
 
 def measure_first_audio(
     fast: FastPath,
+    twin: Qwen2ForCausalLM,
     prompt: Sequence[int],
     codec: Codec,
     waveform: torch.Tensor,
@@ -65,6 +69,7 @@ def measure_first_audio(
 
     Args:
         fast: a language model made ready.
+        twin: the same in plain transformers.
         prompt: what it reads; its length counts, not its content.
         codec: encoder and decoder.
         waveform: the question, ``(samples,)`` at the codec's rate.
@@ -80,12 +85,16 @@ def measure_first_audio(
     begun = time.perf_counter()
     codec.stream(1).push(codes_of(events, vocabulary, codec.size))
     decoder = time.perf_counter() - begun
+    begun = time.perf_counter()
+    plain_generate(twin, prompt, 1)
+    plain_pass = time.perf_counter() - begun
     return FirstAudio(
         encoder=encoder,
         first_pass=events[0].seconds,
         chunk=events[chunk_tokens(mode) - 1].seconds,
         schedule=events[first_run - 1].seconds,
         decoder=decoder,
+        plain_pass=plain_pass,
     )
 
 
@@ -107,15 +116,17 @@ def benchmark_first_audio(
     """Table 9 for all modes, taking turns, after a round of warming up.
 
     Returns:
-        By mode: the timings of each part, the first run's time over the first pass's, the audio generation delay in
+        By mode: the timings of each part, the first run's time over the first pass's and over plain
+        transformers', the audio generation delay in
         passes, and the paper's row where it has one.
     """
     drawn = torch.Generator().manual_seed(seed)
     waveform = torch.randn(round(question_seconds * codec.sample_rate), generator=drawn) / 10
+    twin = plain_twin(fast.model)
     found: dict[str, list[FirstAudio]] = {name: [] for name in MODES}
     for turn in range(repeats + 1):
         for name, mode in MODES.items():
-            once = measure_first_audio(fast, prompt, codec, waveform, vocabulary, mode)
+            once = measure_first_audio(fast, twin, prompt, codec, waveform, vocabulary, mode)
             if turn:
                 found[name].append(once)
     return {name: summarize(MODES[name], rows) for name, rows in found.items()}
@@ -123,10 +134,11 @@ def benchmark_first_audio(
 
 def summarize(mode: InterleaveMode, rows: Sequence[FirstAudio]) -> dict[str, object]:
     """Medians and spread of repeated measurements."""
-    parts = ("encoder", "first_pass", "chunk", "schedule", "decoder", "total")
+    parts = ("encoder", "first_pass", "chunk", "schedule", "decoder", "total", "plain_pass")
     return {
         **{part: Timing.of([getattr(row, part) for row in rows])._asdict() for part in parts},
         "schedule_over_pass": Timing.of([row.schedule / row.first_pass for row in rows])._asdict(),
+        "schedule_over_plain_pass": Timing.of([row.schedule / row.plain_pass for row in rows])._asdict(),
         "audio_generation_delay": delays(Interleaved(mode), FIRST_CHUNK).audio_generation,
         **({"paper": paper.TABLE_9[mode.name]} if mode.name in paper.TABLE_9 else {}),
     }

@@ -142,6 +142,7 @@ class FastPath:
         stop: int,
         only_last: bool,
         embeds: torch.Tensor | None = None,
+        most_keys: int | None = None,
     ) -> torch.Tensor:
         """Run a stage over the columns ``start .. stop - 1``.
 
@@ -152,6 +153,7 @@ class FastPath:
             stop: one past the last column.
             only_last: only the last column's hidden state is wanted, now and later.
             embeds: ``(batch, stop - start, hidden)`` in place of the ids' embeddings.
+            most_keys: look at no more than the first so many keys. Wrong, but it shows what looking at them costs.
 
         Returns:
             ``(batch, columns, hidden)`` or ``(batch, 1, hidden)`` final-normed hidden states, good until the next pass.
@@ -164,7 +166,7 @@ class FastPath:
             raise RuntimeError("another generation has taken this fast path over; make one for each")
         if self.model.observed:
             raise ValueError("traces, patches and knockouts need the readable path; generate without fast=")
-        rows, keys = stop - start, stop - stage
+        rows, keys = stop - start, min(stop - stage, most_keys or self.capacity)
         columns = self._all_columns[start:stop]
         fixed = (self._graphs or self._compiled) and rows <= MOST_FIXED_ROWS and embeds is None
         if not fixed:

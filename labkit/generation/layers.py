@@ -91,7 +91,10 @@ def held_twice(weights: Iterable[torch.Tensor]) -> int:
 
 def norm(rows: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
     """Root-mean-square norm over the last dimension."""
-    return rms_norm(rows, weight.shape, weight, eps)
+    if rows.device.type != "cpu":
+        return rms_norm(rows, weight.shape, weight, eps)
+    # One kernel on a GPU; on a CPU it would be more steps than these.
+    return rows * torch.rsqrt(rows.square().mean(-1, keepdim=True) + eps) * weight
 
 
 def rotate(heads: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -128,14 +131,13 @@ def decoder_layer(
     kv_heads, head_dim = keys.shape[1], keys.shape[3]
     heads = few_rows_linear(norm(rows, weights.attention_norm, eps), weights.qkv, weights.qkv_bias)
     heads = heads.view(batch, count, -1, head_dim).transpose(1, 2)
-    query, key, value = heads.split([heads.shape[1] - 2 * kv_heads, kv_heads, kv_heads], dim=1)
-    keys.index_copy_(2, reach.slots, rotate(key, reach.cos, reach.sin))
-    values.index_copy_(2, reach.slots, value)
-    cos, sin, mask = reach.cos, reach.sin, reach.mask
+    turned = rotate(heads[:, :-kv_heads], reach.cos, reach.sin)
+    query, mask = turned[:, :-kv_heads], reach.mask
+    keys.index_copy_(2, reach.slots, turned[:, -kv_heads:])
+    values.index_copy_(2, reach.slots, heads[:, -kv_heads:])
     if only_last:
-        rows, query, cos, sin = rows[:, -1:], query[:, :, -1:], cos[:, :, -1:], sin[:, :, -1:]
+        rows, query = rows[:, -1:], query[:, :, -1:]
         mask = None if mask is None else mask[:, :, -1:]
-    query = rotate(query, cos, sin)
     if kernel == FLASH:
         seen = _flash(query, keys, values, reach.lengths)
     else:
