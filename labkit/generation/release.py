@@ -58,7 +58,7 @@ PARTS = (
         21.1,
         "language model that hears continuously",
     ),
-    Part("VITA-MLLM/VITA-Audio-Plus-Vanilla", (*TEXT_FILES, WEIGHTS), 15.7, "the same without MCTP modules"),
+    Part("VITA-MLLM/VITA-Audio-Plus-Vanilla", (*TEXT_FILES, WEIGHTS), 16.0, "the same without MCTP modules"),
     Part(TOKENIZER, ("config.json", PREPROCESSOR, WEIGHTS), 1.46, "speech to audio tokens"),
     Part(DECODER, (CONFIG, FLOW_WEIGHTS, HIFT_WEIGHTS), 0.53, "audio tokens to speech"),
     Part(FRONT_END, (STATISTICS,), 0.00001, "VITA-Audio-Plus only: normalisation of what it hears"),
