@@ -47,6 +47,12 @@ def show(figure: go.Figure) -> None:
     display(bundle, raw=True)
 
 
+def figure_output(figure: go.Figure) -> dict[str, Any]:
+    """A figure as an entry of an ``ipywidgets.Output``."""
+    data = {"application/vnd.plotly.v1+json": json.loads(figure.to_json())}
+    return {"output_type": "display_data", "data": data, "metadata": {}}
+
+
 def play(waveform: ArrayLike, sample_rate: int, label: str = "") -> HTML:
     """A player for a sound, with the sound compressed inside it.
 

@@ -1,17 +1,15 @@
 """A widget in which one types a schedule and sees what follows from it."""
 
-import json
 import os
 from collections.abc import Callable
 
 import ipywidgets
-import plotly.graph_objects as go
 from IPython.display import display
 
 from labkit.figures import STATIC_VARIABLE
 from labkit.interleave import MODES, Interleaved, InterleaveMode, delays, parse
 from labkit.interleave.rate import speech_rate
-from labkit.views.display import show
+from labkit.views.display import figure_output, show
 from labkit.views.errors import ErrorArea
 from labkit.views.interleaving import packed_row_figure, schedule_figure
 from labkit.vocabulary import Vocabulary
@@ -96,7 +94,7 @@ class ScheduleExplorer:
             shown = [k for k in (0, 1, mode.modules_needed - 1) if 0 <= k < mode.modules_needed]
             drawn.append(packed_row_figure(*self.pack(mode), self.vocabulary, sorted(set(shown))))
         # Not `with self.figures: show(...)`: programs that execute notebooks without keeping widgets break on that.
-        self.figures.outputs = tuple(_output(figure) for figure in drawn)
+        self.figures.outputs = tuple(figure_output(figure) for figure in drawn)
 
     def _choose(self, button: ipywidgets.Button) -> None:
         self.content.value = ""
@@ -108,12 +106,6 @@ class ScheduleExplorer:
             show(schedule_figure([self.mode], first_chunk=self.first_chunk.value))
         else:
             display(self.widget)
-
-
-def _output(figure: go.Figure) -> dict:
-    """A figure as an entry of an Output widget."""
-    data = {"application/vnd.plotly.v1+json": json.loads(figure.to_json())}
-    return {"output_type": "display_data", "data": data, "metadata": {}}
 
 
 def summary(mode: InterleaveMode, first_chunk: int) -> str:
