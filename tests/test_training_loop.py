@@ -19,6 +19,7 @@ from labkit.data.packing import EncodedSample, PackedRow, pack
 from labkit.training.history import read_history
 from labkit.training.loop import LoopSettings, train
 from labkit.training.objective import SpeechObjective
+from labkit.training.processes import processes
 from labkit.training.stages import STAGES, Part, StageError, stage
 from labkit.training.stream import RowStream
 
@@ -189,9 +190,19 @@ def test_settings_that_cannot_work_are_refused():
 
 
 def launch(folder: Path, processes: int, *arguments: str) -> subprocess.Popen:
-    """This file's `main` as accelerate launches it, each process on one thread."""
+    """This file's `main` as accelerate launches it, each process on one thread.
+
+    Without MPI, what starts several processes is the launcher for several GPUs, which the variable then keeps off them.
+    """
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "PYTHONPATH": "tests"}
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes",
+        str(processes),
+    ]
     command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     command += ["--main_process_port", "0", __file__, str(folder), *arguments]
     return subprocess.Popen(command, env=environment, start_new_session=True)
@@ -224,6 +235,7 @@ def main(folder: str, pace: str = "") -> None:
             time.sleep(1)
 
     train(tiny_model(2), stage(4), RowStream(rows), SETTINGS, folder=Path(folder), listeners=[wait])
+    assert processes().num_processes == int(os.environ["WORLD_SIZE"]) == 2, "each process trained on its own"
     print(json.dumps(finals(Path(folder))))
 
 

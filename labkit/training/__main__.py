@@ -1,7 +1,11 @@
-"""Train a recipe's models: `python -m labkit.training toy`.
+r"""Train a recipe's models: `python -m labkit.training toy`.
 
 All stages one after the other, each with checkpoints in the cache folder: a run that was stopped goes on where it was.
-For several processes or machines: `accelerate launch -m labkit.training toy`.
+For several processes or machines: `accelerate launch -m labkit.training toy`. For two processes on a CPU, where
+accelerate has a launcher only for those who have MPI, the one for several GPUs is told to stay off them:
+
+    ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1 accelerate launch --multi_gpu --num_processes 2 --num_machines 1 \
+        --mixed_precision no --dynamo_backend no -m labkit.training toy --threads 1
 """
 
 from __future__ import annotations
@@ -10,9 +14,9 @@ import argparse
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 
 from labkit.training.pipeline import Pipeline
+from labkit.training.processes import processes
 from labkit.training.recipes import RECIPES, recipe
 from labkit.training.release import release
 from labkit.training.stages import STAGES
@@ -44,7 +48,7 @@ def main(typed: list[str] | None = None) -> None:
     )
     numbers = arguments.stages or stages[1 if arguments.without_stage_0 else 0 :]
     print(f"trained: {pipeline.run(sorted(numbers))}")
-    if arguments.out and PartialState().is_main_process:
+    if arguments.out and processes().is_main_process:
         release(pipeline, max(numbers), arguments.out)
         print(
             f"wrote {arguments.out}; score it with: python -m labkit.evaluation.speech_lm --model {arguments.out}"

@@ -15,7 +15,6 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from transformers import PreTrainedTokenizerBase
 
 from labkit.audio.toy import ToyCodec
@@ -30,6 +29,7 @@ from labkit.model.sizes import size_config
 from labkit.paths import cache_folder, digest
 from labkit.training.history import Listener
 from labkit.training.loop import train
+from labkit.training.processes import processes
 from labkit.training.recipes import Recipe
 from labkit.training.stages import STAGES
 from labkit.training.stream import RowStream
@@ -75,7 +75,7 @@ class Pipeline:
             model = self.model_folder(number)
             if not (model / "model.safetensors").exists():
                 self._train(number, listeners)
-                PartialState().wait_for_everyone()  # the main process is still writing the model
+                processes().wait_for_everyone()  # the main process is still writing the model
         if model is None:
             raise ValueError("no stage to train; give at least one of 0 to 4")
         return model
@@ -94,14 +94,14 @@ class Pipeline:
             length=self.recipe.row_tokens,
             modes=self.recipe.modes,
             seed=self.recipe.seed,
-            progress=PartialState().is_main_process,
+            progress=processes().is_main_process,
         )
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The text tokenizer with special and audio tokens, trained once on the recipe's texts."""
         folder = self.folder / "tokenizer"
-        with PartialState().main_process_first():
+        with processes().main_process_first():
             if not (folder / "tokenizer_config.json").exists():
                 texts = [
                     sentence.text
@@ -116,7 +116,7 @@ class Pipeline:
 
     @cached_property
     def _samples(self) -> Path:
-        with PartialState().main_process_first():
+        with processes().main_process_first():
             return export(generate(self.recipe.corpus), None, self.recipe.texts)
 
     @cached_property
@@ -148,11 +148,11 @@ class Pipeline:
         return load_speech_lm(before, attention=attention, dtype=torch.float32, tell=None)
 
     def _train(self, number: int, listeners: Sequence[Listener]) -> None:
-        with PartialState().main_process_first():  # which tokenises the audio for all
+        with processes().main_process_first():  # which tokenises the audio for all
             data = self.data(number)
         model, settings = self._start(number), self.recipe.stages[number]
         folder = self._stage_folder(number)
-        main = PartialState().is_main_process
+        main = processes().is_main_process
         if main:
             announce(number, model, settings.steps * settings.rows * self.recipe.row_tokens, print)
         history = train(
@@ -179,7 +179,7 @@ def train_codec(recipe: Recipe) -> Path:
     """The folder of a recipe's own codec, trained on its corpus where it is not there yet."""
     name = digest([asdict(recipe.corpus), asdict(recipe.codec)])
     folder = cache_folder("training", "codec", f"{recipe.name}-{name}")
-    with PartialState().main_process_first():
+    with processes().main_process_first():
         if not (folder / "recipe.json").exists():
             save_codec(codec_training(recipe.codec, recipe.corpus), folder)
     return folder

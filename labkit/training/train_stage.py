@@ -14,7 +14,6 @@ import argparse
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 
 from labkit.audio.toy import ToyCodec
 from labkit.data.audio_tokens import AudioTokens
@@ -23,6 +22,7 @@ from labkit.data.speech_data import SpeechData
 from labkit.interleave import MODES
 from labkit.model import load_speech_lm, save_speech_lm
 from labkit.training.loop import LoopSettings, train
+from labkit.training.processes import processes
 from labkit.training.stages import STAGES, Part, stage
 from labkit.training.stream import RowStream
 from labkit.vocabulary import load_tokenizer
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
     files = {path.stem: path for path in options.data}
     if len(files) != len(options.data):
         raise SystemExit("two data files have the same name; datasets are told apart by it")
-    tokenizer, state = load_tokenizer(options.start), PartialState()
+    tokenizer, state = load_tokenizer(options.start), processes()
     with state.main_process_first():  # which tokenises the audio for all
         data = SpeechData(
             files,

@@ -1,0 +1,14 @@
+"""Which of the training's processes this one is."""
+
+from __future__ import annotations
+
+from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
+
+
+def processes() -> PartialState:
+    """The state of this process among those that were launched; alone where nothing launched it.
+
+    Accelerate joins processes without a GPU only where it is told of the CPU, and whoever asks first decides for all.
+    """
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
