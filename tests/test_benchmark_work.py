@@ -86,9 +86,9 @@ seconds = st.floats(1e-6, 1.0)
 
 
 @settings(deadline=None, max_examples=20)
-@given(st.tuples(seconds, seconds, seconds, seconds, st.floats(1e-9, 1e-5)))
+@given(st.tuples(seconds, seconds, seconds, seconds, st.floats(1e-9, 1e-5), st.floats(0, 1e-5)))
 def test_the_fit_finds_the_constants_that_made_the_times(constants: tuple[float, ...]) -> None:
-    truth = CostModel(*constants)
+    truth = CostModel(*constants, layers=24)
     vocabulary = released_vocabulary()
     steps = [
         each
@@ -96,33 +96,35 @@ def test_the_fit_finds_the_constants_that_made_the_times(constants: tuple[float,
         for own in (None, vocabulary)
         for each in work(mode, 64, 12, 168072, own)
     ]
-    found = fit_steps((each, truth.step(each)) for each in steps)
+    found = fit_steps(((each, truth.step(each)) for each in steps), 24, truth.key)
     for mode in MODES.values():
         unseen = list(work(mode, 512, 12, 168072, vocabulary))
         assert found.predict(unseen) == pytest.approx(truth.predict(unseen), rel=1e-3)
 
 
 def test_a_pause_of_the_machine_does_not_weigh() -> None:
-    truth = CostModel(0.05, 0.003, 0.001, 0.0001, 2e-7)
+    truth = CostModel(0.05, 0.003, 0.001, 0.0001, 2e-7, 0.0, 24)
     steps = [(each, truth.step(each)) for each in itertools.islice(work(TURBO, 300, 12, 5000), 20, None)]
     steps[7] = steps[7][0], 5.0
-    found = fit_steps(steps)
+    found = fit_steps(steps, 24)
     again = list(work(TURBO, 300, 12, 5000))
     assert found.predict(again) == pytest.approx(truth.predict(again), rel=0.05)
 
 
 def test_both_makers_are_needed() -> None:
     with pytest.raises(ValueError, match="Turbo"):
-        fit_steps((each, 1.0) for each in work(VANILLA, 30, 5, 1000))
+        fit_steps(((each, 1.0) for each in work(VANILLA, 30, 5, 1000)), 24)
 
 
 def test_a_model_scales_with_its_bytes() -> None:
-    model = CostModel(1.0, 1.0, 1.0, 1.0, 1.0)
+    model = CostModel(1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 24)
     wider = model.scaled(CONFIG, size_config("7B"))
     small, large = Bytes.of(CONFIG, 4), Bytes.of(size_config("7B"), 4)
     assert wider.main == wider.column == pytest.approx(large.backbone / small.backbone)
     assert wider.module == pytest.approx(large.module / small.module)
     assert wider.head_row == 4
+    assert wider.key == pytest.approx(28 / 24 * 4)  # layers, and bytes of keys and values in each
+    assert wider.layers == 28
     assert model.scaled(CONFIG, CONFIG) == model
 
 

@@ -1,15 +1,15 @@
 """Cost models: what a few constants say of every mode.
 
 The paper's twelve totals follow from two constants a size, `T = n_M t_main + n_m t_module`, for there every pass
-took as long as its launches. Where reading weights is the work, three more matter: how many tokens a pass reads, in
-the backbone and in a module, and how many rows of the head are scored. All five are times, so the fit keeps them
-from going below zero, and it weighs every kind of step alike however long it takes.
+took as long as its launches. Where reading weights is the work, more matters: how many tokens a pass reads, in the
+backbone and in a module, how many rows of the head are scored, and in a long answer how many tokens there are to look
+at. All are times, so the fit keeps them from going below zero, and it weighs every kind of step alike.
 """
 
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -57,6 +57,8 @@ class CostModel:
         column: each further token that a backbone pass reads.
         module_column: each further token that a module reads.
         head_row: each row of the head.
+        key: each token that a backbone pass looks at. A module looks with one layer.
+        layers: of the backbone.
     """
 
     main: float
@@ -64,17 +66,21 @@ class CostModel:
     column: float
     module_column: float
     head_row: float
+    key: float
+    layers: int
 
     def step(self, each: Work) -> float:
         """Seconds for one token."""
-        return float(np.dot(features(each), list(asdict(self).values())))
+        constants = (self.main, self.module, self.column, self.module_column, self.head_row)
+        looking = self.key * each.keys / (1 if each.module is None else self.layers)
+        return float(np.dot(features(each), constants)) + looking
 
     def predict(self, steps: Iterable[Work]) -> float:
         """Seconds for a whole generation."""
         return sum(map(self.step, steps))
 
     def scaled(self, measured: Qwen2Config, wanted: Qwen2Config) -> "CostModel":
-        """The same machine with a model of another shape, taking time to go with the bytes of the weights."""
+        """The same machine with a model of another shape, taking time to go with the bytes that are read."""
         ours, theirs = Bytes.of(measured, 1), Bytes.of(wanted, 1)
         backbone, module = theirs.backbone / ours.backbone, theirs.module / ours.module
         return CostModel(
@@ -83,25 +89,29 @@ class CostModel:
             self.column * backbone,
             self.module_column * module,
             self.head_row * theirs.head_row / ours.head_row,
+            self.key * theirs.layers * theirs.column / (ours.layers * ours.column),
+            theirs.layers,
         )
 
 
 def features(each: Work) -> list[float]:
-    """How often each constant of a `CostModel` occurs in a step."""
+    """How often each of the first five constants of a `CostModel` occurs in a step."""
     own, further = (0, 2) if each.module is None else (1, 3)
     row = [0.0, 0.0, 0.0, 0.0, float(each.head_rows)]
     row[own], row[further] = 1.0, each.columns - 1.0
     return row
 
 
-def fit_steps(measured: Iterable[tuple[Work, float]]) -> CostModel:
+def fit_steps(measured: Iterable[tuple[Work, float]], layers: int, key: float = 0.0) -> CostModel:
     """Fit a cost model to measured steps.
 
     Steps of one kind (maker, columns, head rows) count as one, with their median, so that a pause of the machine
-    does not weigh.
+    does not weigh. What looking at a token costs cannot be seen in a short run, and is given.
 
     Args:
         measured: steps and their seconds, of both kinds of makers.
+        layers: of the backbone.
+        key: seconds for each token that a backbone pass looks at; see `labkit.benchmark.length.attention_seconds`.
 
     Raises:
         ValueError: no steps, or only those of one kind of maker.
@@ -109,7 +119,8 @@ def fit_steps(measured: Iterable[tuple[Work, float]]) -> CostModel:
     kinds: dict[Work, list[float]] = defaultdict(list)
     for each, seconds in measured:
         maker = None if each.module is None else 0  # all modules are alike
-        kinds[Work(maker, each.columns, each.head_rows)].append(seconds)
+        looking = key * each.keys / (1 if maker is None else layers)
+        kinds[Work(maker, each.columns, each.head_rows, 0)].append(max(seconds - looking, 1e-9))
     if {kind.module for kind in kinds} != {None, 0}:
         raise ValueError("fit to runs in which both the backbone and the chain make tokens, such as Turbo's")
     medians = np.array([statistics.median(times) for times in kinds.values()])
@@ -117,4 +128,4 @@ def fit_steps(measured: Iterable[tuple[Work, float]]) -> CostModel:
     scale = matrix.max(axis=0)
     scale[scale == 0] = 1.0  # a constant that never occurs: the fit gives it 0
     found = nnls(matrix / scale / medians[:, None], np.ones(len(kinds)))[0] / scale
-    return CostModel(*map(float, found))
+    return CostModel(*map(float, found), key, layers)

@@ -9,6 +9,7 @@ from transformers import Qwen2Config
 from labkit.benchmark import paper
 from labkit.benchmark.contenders import CUT, YARDSTICK, Contender, contenders
 from labkit.benchmark.cost import CostModel, fit_steps
+from labkit.benchmark.length import attention_seconds
 from labkit.benchmark.machine import copy_bandwidth, describe
 from labkit.benchmark.timing import Timing, ratios, take_turns
 from labkit.benchmark.work import Work, roofline, work
@@ -137,7 +138,7 @@ def measure_size(
     fast, prompt = random_model(config, setting)
     vocabulary = vocabulary_of(size)
     short = contenders(fast, prompt, FIT_TOKENS, vocabulary, yardstick=False)
-    model = fit_contenders(short, config.vocab_size, vocabulary, setting)
+    model = fit_contenders(short, fast, vocabulary, setting)
     runs = contenders(fast, prompt, setting.tokens, vocabulary)
     seconds = take_turns(runs, setting.repeats, progress=setting.progress)
     rows = {}
@@ -201,16 +202,20 @@ def predict_size(
 
 
 def fit_contenders(
-    runs: dict[str, Contender], vocab_size: int, vocabulary: Vocabulary, setting: Setting, repeats: int = 3
+    runs: dict[str, Contender], fast: FastPath, vocabulary: Vocabulary, setting: Setting, repeats: int = 3
 ) -> CostModel:
-    """Fit a cost model to the single steps of runs that take turns."""
+    """Fit a cost model to the single steps of runs that take turns; attention is measured by itself."""
     measured: list[tuple[Work, float]] = []
+    config = fast.model.config
     for turn in range(repeats + 1):
         take_turns(runs, repeats=1, warm_up=0, progress=setting.progress)
         if turn:
             for run in runs.values():
-                measured += timed_steps(run, setting.prompt_tokens, vocab_size, vocabulary)
-    return fit_steps(measured)
+                measured += timed_steps(run, setting.prompt_tokens, config.vocab_size, vocabulary)
+    least = setting.prompt_tokens + FIT_TOKENS
+    more = fast.capacity - least
+    key = max(0.0, attention_seconds(fast, fast.capacity, least) / more) if more > 0 else 0.0
+    return fit_steps(measured, config.num_hidden_layers, key)
 
 
 def timed_steps(

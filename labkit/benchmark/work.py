@@ -18,11 +18,13 @@ class Work:
         module: the MCTP module that makes it, None for the backbone.
         columns: tokens the pass reads: the new one, and those that its maker has not seen yet.
         head_rows: rows of the head that are scored.
+        keys: tokens there are, at all of which the pass looks.
     """
 
     module: int | None
     columns: int
     head_rows: int
+    keys: int
 
 
 def head_rows(slot: Content, vocabulary: Vocabulary, first_chunk: bool = False) -> int:
@@ -61,7 +63,7 @@ def work(
         length = prompt + slot.index
         stage = 0 if slot.module is None else slot.module + 1
         rows = vocab_size if vocabulary is None else head_rows(slot.content, vocabulary, first)
-        yield Work(slot.module, length - seen.get(slot.module, stage), rows)
+        yield Work(slot.module, length - seen.get(slot.module, stage), rows, length)
         seen[slot.module] = length
         first = first and slot.content is not Content.END_OF_AUDIO
 
@@ -97,11 +99,10 @@ class Bytes:
             layers=config.num_hidden_layers,
         )
 
-    def read(self, each: Work, length: int = 0) -> int:
-        """Bytes for one token after ``length`` others: weights once, the cache once, the head's rows once."""
-        body = self.backbone if each.module is None else self.module
-        layers = self.layers if each.module is None else 1
-        return body + each.head_rows * self.head_row + layers * length * self.column
+    def read(self, each: Work) -> int:
+        """Bytes for one token: the weights once, the cache once, the head's rows once."""
+        body, layers = (self.backbone, self.layers) if each.module is None else (self.module, 1)
+        return body + each.head_rows * self.head_row + layers * each.keys * self.column
 
 
 def roofline(
@@ -116,4 +117,4 @@ def roofline(
     """Seconds that a mode takes where only reading takes time, at ``bandwidth`` bytes per second."""
     size = Bytes.of(config, itemsize)
     steps = work(mode, tokens, prompt, config.vocab_size, vocabulary)
-    return sum(size.read(each, prompt + index) for index, each in enumerate(steps)) / bandwidth
+    return sum(map(size.read, steps)) / bandwidth
