@@ -4,6 +4,7 @@ import itertools
 import random
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from labkit.data.grammar import load_grammar
 from labkit.data.lexicon import vocabulary_words
 from labkit.data.phonemes import LANGUAGES, SILENCE, normalize, phoneme_inventory
 from labkit.data.plain import plain_sentence
+from labkit.data.plan import CorpusSpec
 from labkit.data.prosody import draw_prosody
 from labkit.data.questions import question_and_answer, question_cells
 from labkit.data.sentences import SPLITS, Sentence
@@ -171,6 +173,22 @@ def test_prosody_has_a_rate_and_a_pause_for_every_word(words, language, seed):
     assert prosody.pauses[-1] == 0
     assert all(0.7 <= rate <= 1.4 for rate in prosody.word_rates)
     assert prosody == draw_prosody(words, language, random.Random(seed))
+
+
+@given(st.integers(1, 20), st.sampled_from(LANGUAGES), st.integers(0, 1000))
+def test_even_prosody_leaves_only_silences_of_whole_tokens_to_chance(words, language, seed):
+    prosody = draw_prosody(words, language, random.Random(seed), "even")
+    assert set(prosody.word_rates) == {1.0}
+    assert prosody.rate == draw_prosody(words, language, random.Random(seed + 1), "even").rate
+    tokens = np.array([prosody.lead, *prosody.pauses]) / 0.08
+    assert np.allclose(tokens, tokens.round())
+    assert prosody.pauses[-1] == 0
+    assert np.count_nonzero(prosody.pauses) <= 2
+
+
+def test_a_prosody_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="unknown prosody 'sung': choose from varied, even"):
+        CorpusSpec(prosody="sung")
 
 
 def test_a_sentence_that_makes_no_sense_is_refused():

@@ -11,7 +11,7 @@ from labkit.data.espeak import VOICES, check_voice
 from labkit.data.homographs import minimal_pair, paper_pair
 from labkit.data.phonemes import LANGUAGES, check_language
 from labkit.data.plain import plain_sentence
-from labkit.data.prosody import Prosody, draw_prosody
+from labkit.data.prosody import PROSODIES, Prosody, draw_prosody
 from labkit.data.questions import question_and_answer
 from labkit.data.sentences import Sentence
 
@@ -29,8 +29,9 @@ class CorpusSpec:
     probes: held-out minimal pairs of homographs in each language that go on neutrally, so that the deciding word
         alone tells the reading; a quarter as many again go on in their sense.
     voices: espeak voices to choose from, as (language, voices) pairs; a language left out has its default voice.
+    prosody: `varied` rates and pauses, or `even`.
 
-    Raises ValueError for a negative number, an unknown language or an unknown voice variant.
+    Raises ValueError for a negative number, an unknown language, voice variant or prosody.
     """
 
     sentences: int = 14_000
@@ -40,6 +41,7 @@ class CorpusSpec:
     probes: int = 300
     languages: tuple[str, ...] = LANGUAGES
     voices: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    prosody: str = "varied"
 
     def __post_init__(self) -> None:
         for name in ("sentences", "validation", "test", "probes"):
@@ -49,6 +51,8 @@ class CorpusSpec:
             raise ValueError(f"a corpus needs a language: choose from {', '.join(LANGUAGES)}")
         for language in self.languages:
             check_language(language)
+        if self.prosody not in PROSODIES:
+            raise ValueError(f"unknown prosody {self.prosody!r}: choose from {', '.join(PROSODIES)}")
         for language, voices in self.voices:
             check_language(language)
             for voice in voices:
@@ -78,7 +82,7 @@ class _Planner:
 
     def add(self, sentence: Sentence, rng: random.Random, partner: int | None = None) -> None:
         voice = rng.choice(self.voices[sentence.language])
-        prosody = draw_prosody(len(sentence.words), sentence.language, rng)
+        prosody = draw_prosody(len(sentence.words), sentence.language, rng, self.spec.prosody)
         self.planned.append(Planned(sentence, prosody, voice, partner))
 
     def add_pair(self, pair: tuple[Sentence, Sentence], rng: random.Random) -> None:

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +35,7 @@ from labkit.model import load_speech_lm
 from labkit.model.checkpoint import find_checkpoint
 from labkit.paths import weights_folder
 from labkit.statistics import Estimate
+from labkit.training.recipes import TOY
 from labkit.vocabulary import load_tokenizer
 
 ORIGINAL, CODEC = "original", "codec"
@@ -71,7 +72,7 @@ class Settings:
         batch: prompts answered at a time.
         max_new_tokens: where an answer that does not end is cut.
         codec, judge: folders of their weights.
-        corpus: whose test split is evaluated.
+        corpus: whose test split is evaluated; the toy recipe's unless given.
         device: of the model; codec and judge stay on the CPU.
 
     Raises:
@@ -89,7 +90,7 @@ class Settings:
     max_new_tokens: int = MAX_NEW_TOKENS
     codec: str = str(weights_folder() / "toy-codec")
     judge: str = str(weights_folder() / "phoneme-judge")
-    corpus: CorpusSpec = field(default_factory=CorpusSpec)
+    corpus: CorpusSpec = TOY.corpus
     device: str = "cpu"
 
     def __post_init__(self) -> None:

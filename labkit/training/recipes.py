@@ -56,7 +56,7 @@ class Recipe:
 TOY = Recipe(
     name="toy",
     size="toy",
-    corpus=CorpusSpec(),
+    corpus=CorpusSpec(prosody="even"),
     texts=ExportSpec(),
     text_vocabulary=3584,
     row_tokens=288,
