@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from transformers import Qwen2Config, WhisperFeatureExtractor
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast, Qwen2Config, WhisperFeatureExtractor
 
 from labkit.audio.glm4_voice.codec import FLOW_WEIGHTS, HIFT_WEIGHTS, PREPROCESSOR, empty_decoder
 from labkit.audio.glm4_voice.conformer import ConformerConfig
@@ -26,11 +27,22 @@ from labkit.model import RELEASED_MODULES, SpeechLM, save_speech_lm
 from labkit.model.checkpoint import split_shards
 from labkit.model.layout import PLUS_MODEL_TYPES, released_config, released_state
 from labkit.model.plus import AudioTower, tower_key
-from labkit.vocabulary import Vocabulary, train_toy_tokenizer
+from labkit.vocabulary import Vocabulary, extend_tokenizer
+from labkit.vocabulary.chat import ROLES
+from labkit.vocabulary.layout import CHAT_SPECIALS
+from labkit.vocabulary.prompts import ASR, LUKE, TTS
 
 CODES = 64
 PLUS_CLASS = "Qwen2MTPSenseVoiceForCausalLM"
-TEXTS = ("What do you see when you look at the sea?", "The dove dove into the bush.", "你好，今天天气很好。")
+TEXTS = (
+    "What do you see when you look at the sea?",
+    "The dove dove into the bush.",
+    *("一行", "银行") * 3,
+    "我们一行人上周去贵州旅游",
+)
+# As Qwen2.5 splits text: a run of letters of any script is one piece, so that tokens reach across Chinese words.
+PIECES = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+TEXT_TOKENS = 320
 TOKENIZER = TokenizerConfig(width=32, layers=2, heads=4, feed_forward=64, codes=CODES)
 FLOW = FlowConfig(
     codes=CODES,
@@ -80,7 +92,7 @@ def write_tiny_release(
         part.mkdir(parents=True, exist_ok=True)
     write_tokenizer(release.tokenizer, generator)
     write_decoder(release.decoder, generator)
-    text = train_toy_tokenizer(TEXTS, audio_tokens=CODES, vocab_size=320, plus=plus)
+    text = text_tokenizer(plus)
     text.save_pretrained(release.model)
     config = Qwen2Config(
         vocab_size=Vocabulary.from_tokenizer(text).padded_size,
@@ -103,6 +115,23 @@ def write_tiny_release(
     else:
         save_speech_lm(model, release.model, SHARD_BYTES)
     return release
+
+
+def text_tokenizer(plus: bool = False) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of a few texts that splits as Qwen2.5's does, with the release's special and audio tokens."""
+    tokenizer = Tokenizer(models.BPE())
+    split = pre_tokenizers.Split(Regex(PIECES), behavior="isolated")
+    to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(vocab_size=TEXT_TOKENS, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator([*TEXTS, LUKE, ASR, TTS, *ROLES], trainer)
+    tokenizer.add_tokens([AddedToken(name, special=True, normalized=False) for name in CHAT_SPECIALS])
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>"
+    )
+    return extend_tokenizer(wrapped, CODES, plus)
 
 
 def write_tokenizer(folder: Path, generator: torch.Generator) -> None:
