@@ -61,17 +61,22 @@ class Contender:
         mode: None for the yardstick.
         cut: whether only the rows that a slot can hold are scored.
         run: makes the tokens.
-        events: of the latest call.
+        calls: the events of every call.
     """
 
     name: str
     mode: InterleaveMode | None
     cut: bool
     run: Callable[[], Sequence[Event]]
-    events: list[Event] = field(default_factory=list)
+    calls: list[list[Event]] = field(default_factory=list)
 
     def __call__(self) -> None:
-        self.events = list(self.run())
+        self.calls.append(list(self.run()))
+
+    @property
+    def events(self) -> list[Event]:
+        """Of the latest call."""
+        return self.calls[-1]
 
 
 def contenders(

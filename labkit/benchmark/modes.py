@@ -1,6 +1,6 @@
 """Speed by mode and size, beside the paper's Table 8, with the token timelines of its Fig. 5."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -13,7 +13,7 @@ from labkit.benchmark.length import attention_seconds
 from labkit.benchmark.machine import copy_bandwidth, describe
 from labkit.benchmark.timing import Timing, ratios, take_turns
 from labkit.benchmark.work import Work, roofline, work
-from labkit.generation import FastPath
+from labkit.generation import Event, FastPath
 from labkit.interleave import MODES, VANILLA
 from labkit.interleave.rate import speech_rate
 from labkit.model import RELEASED_MODULES, SpeechLM, estimate_memory, size_config
@@ -127,20 +127,19 @@ def random_model(config: Qwen2Config, setting: Setting) -> tuple[FastPath, list[
     )
     drawn = torch.Generator().manual_seed(setting.seed)
     prompt = torch.randint(config.vocab_size, (setting.prompt_tokens,), generator=drawn).tolist()
-    capacity = setting.prompt_tokens + max(setting.tokens, FIT_TOKENS)
+    capacity = setting.prompt_tokens + setting.tokens
     return FastPath(model, capacity, graphs=setting.graphs, compiled=setting.compiled), prompt
 
 
 def measure_size(
     size: str, config: Qwen2Config, setting: Setting, bandwidth: float
 ) -> tuple[Report, CostModel]:
-    """Time all modes at one size; fit the cost model to short runs and hold it to the long ones."""
+    """Time all modes at one size; fit the cost model to their first tokens and hold it to all of them."""
     fast, prompt = random_model(config, setting)
     vocabulary = vocabulary_of(size)
-    short = contenders(fast, prompt, FIT_TOKENS, vocabulary, yardstick=False)
-    model = fit_contenders(short, fast, vocabulary, setting)
     runs = contenders(fast, prompt, setting.tokens, vocabulary)
     seconds = take_turns(runs, setting.repeats, progress=setting.progress)
+    model = fit_contenders(runs.values(), fast, setting.prompt_tokens, vocabulary)
     rows = {}
     for name, run in runs.items():
         times = Timing.of(seconds[name])
@@ -202,32 +201,41 @@ def predict_size(
 
 
 def fit_contenders(
-    runs: dict[str, Contender], fast: FastPath, vocabulary: Vocabulary, setting: Setting, repeats: int = 3
+    runs: Iterable[Contender], fast: FastPath, prompt_tokens: int, vocabulary: Vocabulary, warm_up: int = 1
 ) -> CostModel:
-    """Fit a cost model to the single steps of runs that take turns; attention is measured by itself."""
-    measured: list[tuple[Work, float]] = []
+    """Fit a cost model to the first `FIT_TOKENS` tokens of every call but the first; attention is measured by itself.
+
+    Args:
+        runs: that have been called; the yardstick among them does not count.
+        fast: on which they ran.
+        prompt_tokens: that they were given.
+        vocabulary: of the cut head.
+        warm_up: calls that do not count.
+    """
     config = fast.model.config
-    for turn in range(repeats + 1):
-        take_turns(runs, repeats=1, warm_up=0, progress=setting.progress)
-        if turn:
-            for run in runs.values():
-                measured += timed_steps(run, setting.prompt_tokens, config.vocab_size, vocabulary)
-    least = setting.prompt_tokens + FIT_TOKENS
+    measured = [
+        step
+        for run in runs
+        if run.mode is not None
+        for events in run.calls[warm_up:]
+        for step in timed_steps(run, events, prompt_tokens, config.vocab_size, vocabulary)
+    ]
+    least = prompt_tokens + FIT_TOKENS
     more = fast.capacity - least
     key = max(0.0, attention_seconds(fast, fast.capacity, least) / more) if more > 0 else 0.0
     return fit_steps(measured, config.num_hidden_layers, key)
 
 
 def timed_steps(
-    run: Contender, prompt_tokens: int, vocab_size: int, vocabulary: Vocabulary
+    run: Contender, events: Sequence[Event], prompt_tokens: int, vocab_size: int, vocabulary: Vocabulary
 ) -> list[tuple[Work, float]]:
-    """Each step of a contender's latest run with its seconds, passes over the prompt left out."""
-    ends = [event.seconds for event in run.events]
+    """The first steps of a run with their seconds, passes over the prompt left out."""
+    ends = [event.seconds for event in events[:FIT_TOKENS]]
     own = vocabulary if run.cut else None
     steps = work(run.mode, len(ends), prompt_tokens, vocab_size, own)
     return [
         (each, end - begin)
-        for each, begin, end in zip(steps, [0.0, *ends], ends, strict=False)
+        for each, begin, end in zip(steps, [0.0, *ends[:-1]], ends, strict=True)
         if each.columns <= MOST_FIT_COLUMNS
     ]
 
