@@ -122,11 +122,11 @@ class BlockStream(DecodeStream):
 
     def push(self, tokens: torch.Tensor | Sequence[int]) -> torch.Tensor:
         """A block that is not the last."""
-        return self.call(tokens).wave
+        return self.call(tokens).wave.float().cpu()
 
     def finish(self) -> torch.Tensor:
         """Nothing: without a last block, what waits in the overlap is never spoken."""
-        return self._returned.new_zeros(0)
+        return torch.zeros(0)
 
     @torch.inference_mode()
     def call(self, tokens: torch.Tensor | Sequence[int], *, final: bool = False) -> Call:
