@@ -9,7 +9,8 @@ from labkit.statistics import Estimate
 from labkit.study.alignment import Look, RankedLook
 from labkit.study.alignment_weights import Head
 from labkit.study.script import Script, script
-from labkit.views.alignment import alignment_map, compare_ways, head_accuracies, mass_by_modality
+from labkit.views.alignment import alignment_map, head_accuracies, mass_by_modality
+from labkit.views.intervals import compare_ways
 
 HEADS = [Head(place, index) for place in ("module.0", "backbone.10", "backbone.2") for index in (0, 1)]
 
@@ -73,10 +74,11 @@ def test_ways_are_compared_with_their_intervals():
         name: {"line": Estimate(0.5, 0.4, 0.7, 9), "heads": Estimate(0.9, 0.8, 0.95, 9)}
         for name in ("English", "Mandarin")
     }
-    figure = compare_ways(groups, goal=0.85)
+    figure = compare_ways(groups, axis="words found", goal=0.85)
     assert [trace.name for trace in figure.data] == ["English", "Mandarin"]
     np.testing.assert_allclose(figure.data[0].error_x.array, [0.2, 0.05])
     np.testing.assert_allclose(figure.data[0].error_x.arrayminus, [0.1, 0.1])
     assert figure.data[0].marker.symbol != figure.data[1].marker.symbol
     assert list(figure.layout.yaxis.ticktext) == ["line", "heads"]
     assert figure.layout.shapes[0].x0 == 0.85
+    assert figure.layout.xaxis.title.text == "words found"

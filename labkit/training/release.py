@@ -23,8 +23,8 @@ else.
 
 - **Weights**: safetensors, half precision, {megabytes:.1f} MB. `labkit.model.load_speech_lm` loads them,
   `labkit.vocabulary.load_tokenizer` the tokenizer beside them.
-- **Data**: the training split of the toy corpus (espeak-ng, `CorpusSpec(sentences={sentences}, seed={corpus_seed})`)
-  and text of the same grammar. Mixtures: `labkit.data.mixture.TOY_MIXTURE`.
+- **Data**: the training split of the toy corpus (espeak-ng, `{corpus}`) and text of the
+  same grammar. Mixtures: `labkit.data.mixture.TOY_MIXTURE`.
 - **Command**: `{command}`, then `python -m labkit.evaluation.speech_lm --model FOLDER` for the scores.
 
 ## Training
@@ -73,7 +73,7 @@ def release(pipeline: Pipeline, number: int, folder: Path) -> Path:
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "modules": model.num_modules,
         "seed": recipe.seed,
-        "corpus": {"sentences": recipe.corpus.sentences, "seed": recipe.corpus.seed},
+        "corpus": str(recipe.corpus),
         "runs": runs,
     }
     (folder / TRAINING).write_text(json.dumps(training, indent=1) + "\n", encoding="utf-8")
@@ -95,8 +95,7 @@ def write_card(folder: Path) -> None:
         parameters=training["parameters"] / 1e6,
         modules=training["modules"],
         megabytes=(folder / "model.safetensors").stat().st_size / 1e6,
-        sentences=training["corpus"]["sentences"],
-        corpus_seed=training["corpus"]["seed"],
+        corpus=training["corpus"],
         command=training["command"],
         seed=training["seed"],
         machine=training["runs"][-1]["machine"],
