@@ -234,7 +234,7 @@ def cut(path: Path) -> None:
         ("config.json", lambda p: p.write_text("{"), "is not JSON"),
         ("config.json", lambda p: p.write_text("[]"), "holds no JSON object"),
         ("config.json", lambda p: edit(p, '"avg"', '"max"'), "pooling_type 'max'"),
-        ("config.json", lambda p: edit(p, '"quantize_vocab_size"', '"codes"'), "lacks 'quantize_vocab_size'"),
+        ("config.json", lambda p: edit(p, '"quantize_vocab_size"', '"codes"'), "quantize_vocab_size is None"),
         (
             "config.json",
             lambda p: edit(p, '"num_mel_bins": 128', '"num_mel_bins": 80'),

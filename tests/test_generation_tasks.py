@@ -13,8 +13,9 @@ from labkit.audio.glm4_voice.flow import FlowConfig
 from labkit.audio.glm4_voice.hift import HiFTConfig
 from labkit.audio.glm4_voice.tokenizer import TokenizerConfig, WhisperVQ
 from labkit.audio.sensevoice.encoder import EncoderConfig
+from labkit.benchmark.first_audio import benchmark_first_audio
 from labkit.checkpoints import CheckpointError
-from labkit.generation import TextPiece
+from labkit.generation import FastPath, TextPiece
 from labkit.generation.release import PARTS, Release, load_release
 from labkit.generation.tasks import Assistant, Reply, Sound
 from labkit.generation.tiny_release import InLayout
@@ -155,6 +156,20 @@ def test_plus_and_boost_do_not_mix() -> None:
         Assistant(plus.model, plus.tokenizer, plus.codec)
     with pytest.raises(ValueError, match="VITA-Audio-Plus's and needs its ears"):
         Assistant(plain.model, plain.tokenizer, plain.codec, plus.ears)
+
+
+# Timing
+
+
+def test_what_stands_before_the_first_sound_is_measured_with_this_codec_too() -> None:
+    """Table 9's three parts: encoder, first chunk, decoder."""
+    helper = assistant()
+    fast = FastPath(helper.model, capacity=64)
+    timed = benchmark_first_audio(
+        fast, [1, 2, 3], helper.codec, helper.vocabulary, repeats=1, question_seconds=0.5
+    )
+    for row in timed.values():
+        assert all(row[part]["median"] > 0 for part in ("encoder", "chunk", "decoder"))
 
 
 # Files

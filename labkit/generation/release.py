@@ -49,6 +49,7 @@ class Part:
 
 
 TEXT_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json")
+INSTEAD = {"tokenizer.json": "vocab.json"}  # with merges.txt: the same in the older form
 PARTS = (
     Part(BOOST, (*TEXT_FILES, WEIGHTS), 20.6, "language model, Boost's layout"),
     Part("VITA-MLLM/VITA-Audio-Balance", (*TEXT_FILES, WEIGHTS), 20.6, "language model, Balance's layout"),
@@ -99,7 +100,7 @@ class Release:
             for source, names in wanted.items()
             if isinstance(source, Path) or Path(source).exists() or Path(source).is_absolute()
             for name in names
-            if not any(Path(source).glob(name))
+            if not any(Path(source).glob(name)) and not (Path(source) / INSTEAD.get(name, name)).is_file()
         ]
 
 
@@ -133,7 +134,7 @@ def load_release(
     """
     release = release or Release()
     options = {"dtype": dtype, "device": device, "attention": attention, "tell": tell}
-    folder = find_folder(release.model, [*TEXT_FILES, "*.txt", STATISTICS, WEIGHTS, f"{WEIGHTS}.index.json"])
+    folder = find_folder(release.model, ["*.json", "*.txt", STATISTICS, WEIGHTS])
     if read_json(folder / "config.json", "a checkpoint").get("model_type") in PLUS_MODEL_TYPES:
         model, ears = load_plus(folder, release.front_end, **options)
     else:

@@ -76,6 +76,8 @@ def read_config(folder: Path, plus: bool = False) -> tuple[Qwen2Config, int, flo
         raise CheckpointError(f"{path}: model_type {kind!r} is {what}; load it with labkit.model.{loader}")
     modules = raw.get(MODULES, 0)
     layers = raw.get("num_hidden_layers", 0)
+    if not all(type(count) is int for count in (modules, layers)):
+        raise CheckpointError(f"{path}: {layers!r} layers and {modules!r} MCTP modules are no whole numbers")
     if not 0 <= modules < layers:
         raise CheckpointError(f"{path}: {layers} layers in all cannot hold {modules} MCTP modules")
     known = {*Qwen2Config().to_dict(), *ROPE_FIELDS} - {"architectures", "model_type", "layer_types"}

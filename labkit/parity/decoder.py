@@ -167,9 +167,10 @@ def check_blocks(
     """GLM-4-Voice's recipe."""
     names = [f"{prefix}.{index}" for index in range(len(calls))]
     draws = [RecordedDraws(case, name, hift.config.harmonics) for name in names]
-    stream = BlockStream(flow, hift, calls[0]["euler_steps"], draws)
+    stream = BlockStream(flow, hift, draws=draws)
     for name, recorded in zip(names, calls, strict=True):
-        made = stream.call(case.tensor(f"{name}.token")[0], final=recorded["finalize"])
+        tokens = case.tensor(f"{name}.token")[0]
+        made = stream.call(tokens, final=recorded["finalize"], steps=recorded["euler_steps"])
         yield from check_call(case, name, made)
         yield near(name, "frames for the vocoder", made.vocoded, case.tensor(f"{name}.hift_in"), MEL)
         if f"{name}.cache_source" in case.tensors:

@@ -33,9 +33,8 @@ def check_tokenizer(case: AudioCase) -> Iterator[Check]:
         yield near(name, "codes and positions", model.quantised(tokens), last, POOLED)
     if "wav" in case.recorded:
         samples = case.tensor("wav.samples_int16")
-        mel, mask = tokenizer.features(
-            [samples.float() / 32768], 8 * 160 * case.tensor("wav.pooled").shape[1]
-        )
+        filled = tokenizer.samples_per_token * case.tensor("wav.pooled").shape[1]
+        mel, mask = tokenizer.features([samples.float() / 32768], filled)
         yield near("wav", "log-mels", mel, case.tensor("wav.input_features"), FEATURES)
         yield equal("wav", "mask", mask.tolist(), case.tensor("wav.attention_mask").tolist())
         yield near("wav", "before quantising", model.pooled(mel, mask), case.tensor("wav.pooled"), POOLED)

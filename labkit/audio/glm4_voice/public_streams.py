@@ -83,7 +83,7 @@ class Call:
 
 
 def decode_once(
-    flow: Flow, hift: HiFT, tokens: torch.Tensor, steps: int, draws: Draws, prompt: torch.Tensor | None = None
+    flow: Flow, tokens: torch.Tensor, steps: int, draws: Draws, prompt: torch.Tensor | None = None
 ) -> torch.Tensor:
     """The flow's frames of `tokens` `(1, tokens)` behind those of the prompt, as the public decoder makes them."""
     noise = draws.start(frame_count(tokens.shape[1]))
@@ -129,13 +129,15 @@ class BlockStream(DecodeStream):
         return torch.zeros(0)
 
     @torch.inference_mode()
-    def call(self, tokens: torch.Tensor | Sequence[int], *, final: bool = False) -> Call:
-        """One block; `final` speaks all of it, and what waited."""
+    def call(
+        self, tokens: torch.Tensor | Sequence[int], *, final: bool = False, steps: int | None = None
+    ) -> Call:
+        """One block, in `steps` where they differ from the others'; `final` speaks all of it, and what waited."""
         tokens = torch.as_tensor(tokens, dtype=torch.long, device=self._said.device).reshape(1, -1)
         draws = next(self._draws, None) or SeededDraws(self._flow, self._hift)
         together = torch.cat([self._said, tokens], dim=1)
         prompt = self._returned if self._returned.shape[-1] else None
-        made = decode_once(self._flow, self._hift, together, self._steps, draws, prompt)
+        made = decode_once(self._flow, together, steps or self._steps, draws, prompt)
         mel = made if self._waiting is None else self._fade(made)
         if self._last_frame is not None:
             mel = torch.cat([self._last_frame, mel], dim=-1)
@@ -198,7 +200,7 @@ class PrefixStream(DecodeStream):
         self._begun = True
         draws = next(self._draws, None) or SeededDraws(self._flow, self._hift)
         ids = torch.tensor([self._tokens], device=self._flow.encoder_proj.weight.device)
-        mel = decode_once(self._flow, self._hift, ids, self._steps, draws)
+        mel = decode_once(self._flow, ids, self._steps, draws)
         wave, _ = vocode(self._hift, mel, draws)
         self._steps = min(self._steps + GROWTH, MOST_STEPS)
         new = wave[self._sent :]

@@ -63,23 +63,25 @@ class TokenizerConfig:
         ]
         if odd:
             raise CheckpointError(f"not the GLM-4-Voice tokenizer as released: {', '.join(odd)}")
-        try:
-            kept = int(values["quantize_position"])
-            if kept != int(values["pooling_position"]):
-                raise CheckpointError("a tokenizer that pools before its last layer is not supported")
-            return cls(
-                width=int(values["d_model"]),
-                layers=kept,
-                heads=int(values["encoder_attention_heads"]),
-                feed_forward=int(values["encoder_ffn_dim"]),
-                mel_bins=int(values["num_mel_bins"]),
-                positions=int(values["max_source_positions"]),
-                block=int(values["quantize_causal_block_size"]),
-                pooling=int(values["pooling_kernel_size"]),
-                codes=int(values["quantize_vocab_size"]),
-            )
-        except (KeyError, TypeError) as error:
-            raise CheckpointError(f"the tokenizer's config.json lacks {error}") from error
+        fields = {
+            "width": "d_model",
+            "layers": "quantize_position",
+            "heads": "encoder_attention_heads",
+            "feed_forward": "encoder_ffn_dim",
+            "mel_bins": "num_mel_bins",
+            "positions": "max_source_positions",
+            "block": "quantize_causal_block_size",
+            "pooling": "pooling_kernel_size",
+            "codes": "quantize_vocab_size",
+        }
+        for name in (*fields.values(), "pooling_position"):
+            if type(values.get(name)) is not int or values[name] < 1:
+                raise CheckpointError(
+                    f"{name} is {values.get(name)!r}, expected a whole number of at least 1"
+                )
+        if values["quantize_position"] != values["pooling_position"]:
+            raise CheckpointError("a tokenizer that pools before its last layer is not supported")
+        return cls(**{field: values[name] for field, name in fields.items()})
 
     def to_released(self) -> dict[str, object]:
         """The fields of a released `config.json`."""
