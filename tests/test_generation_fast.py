@@ -10,7 +10,7 @@ from labkit.generation import FastPath, GenerationState, Sampler, generate
 from labkit.generation.constraint import FullHead
 from labkit.generation.decode import decode
 from labkit.generation.fast import MOST_FIXED_ROWS, FastState
-from labkit.generation.layers import decoder_layer
+from labkit.generation.layers import MOST_ROWS, decoder_layer
 from labkit.generation.sampling import greedy
 from labkit.interleave import MODES, parse
 from labkit.model import SpeechLM, tokens_at
@@ -148,6 +148,17 @@ def test_a_compiled_layer_meets_few_shapes(monkeypatch: pytest.MonkeyPatch) -> N
     slow = generate(model, prompt, "turbo", max_new_tokens=200)
     assert generate(model, prompt, "turbo", max_new_tokens=200, fast=fast).ids() == slow.ids()
     assert shapes == {(11, 512, False), (11, 512, True)}
+
+
+def test_long_prompts_look_in_blocks() -> None:
+    model, prompts = (
+        tiny_model(3, max_position_embeddings=1024),
+        random_prompts([MOST_ROWS + 50, MOST_ROWS + 3]),
+    )
+    for batch in (prompts[:1], prompts):
+        fast = FastPath(model, MOST_ROWS + 80, batch=len(batch))
+        slow = generate(model, batch, [1, 3], max_new_tokens=20).ids()
+        assert generate(model, batch, [1, 3], max_new_tokens=20, fast=fast).ids() == slow
 
 
 def test_the_memory_does_not_grow() -> None:

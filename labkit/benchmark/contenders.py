@@ -78,6 +78,10 @@ class Contender:
         """Of the latest call."""
         return self.calls[-1]
 
+    def quietest(self, warm_up: int = 1) -> list[Event]:
+        """Events of the call that took least, those to warm up left out."""
+        return min(self.calls[warm_up:], key=lambda events: events[-1].seconds)
+
 
 def contenders(
     fast: FastPath,

@@ -203,7 +203,9 @@ def predict_size(
 def fit_contenders(
     runs: Iterable[Contender], fast: FastPath, prompt_tokens: int, vocabulary: Vocabulary, warm_up: int = 1
 ) -> CostModel:
-    """Fit a cost model to the first `FIT_TOKENS` tokens of every call but the first; attention is measured by itself.
+    """Fit a cost model to the first `FIT_TOKENS` tokens of each run's quietest call; attention is measured by itself.
+
+    A call in which the machine was busy with something else says nothing about the model.
 
     Args:
         runs: that have been called; the yardstick among them does not count.
@@ -217,8 +219,7 @@ def fit_contenders(
         step
         for run in runs
         if run.mode is not None
-        for events in run.calls[warm_up:]
-        for step in timed_steps(run, events, prompt_tokens, config.vocab_size, vocabulary)
+        for step in timed_steps(run, run.quietest(warm_up), prompt_tokens, config.vocab_size, vocabulary)
     ]
     least = prompt_tokens + FIT_TOKENS
     more = fast.capacity - least

@@ -27,9 +27,10 @@ from labkit.model import SpeechLM
 from labkit.model.few_rows import few_rows_linear, pack
 
 MOST_FIXED_ROWS = 32  # longer passes are prompts: seldom two alike, and no launch matters beside their work
-KEY_BLOCK = (
-    512  # a recorded or compiled pass looks at whole blocks of keys, and masks those that are not its own
+FEWEST_FIXED_KEYS = (
+    512  # a recorded or compiled pass looks at so many keys, or twice, four times, ... as many
 )
+MOST_COMPILED = 256  # shapes of passes; torch.compile would silently give up after eight
 
 
 class FastPath:
@@ -78,7 +79,11 @@ class FastPath:
             raise ValueError(f"CUDA graphs need an NVIDIA GPU; this model is on {device}")
         self.model, self.capacity, self.batch = model, capacity, batch
         self._graphs = Graphs() if (on_gpu if graphs is None else graphs) else None
-        self._compiled = torch.compile(decoder_layer, dynamic=False) if compiled else None
+        self._compiled = None
+        if compiled:
+            limits = torch._dynamo.config
+            limits.recompile_limit = max(limits.recompile_limit, MOST_COMPILED)
+            self._compiled = torch.compile(decoder_layer, dynamic=False)
         self._stages = [[lay_out(layer) for layer in model.layers]]
         self._stages += [[lay_out(module.layer)] for module in model.chain]
         projections = [module.projection.weight.detach() for module in model.chain]
@@ -171,7 +176,7 @@ class FastPath:
         fixed = (self._graphs or self._compiled) and rows <= MOST_FIXED_ROWS and embeds is None
         if not fixed:
             return self._pass(stage, columns, keys, only_last, embeds)
-        keys = min(-(-keys // KEY_BLOCK) * KEY_BLOCK, self.capacity)
+        keys = min(max(1 << (keys - 1).bit_length(), FEWEST_FIXED_KEYS), self.capacity)  # some are masked
         if not self._graphs:
             return self._pass(stage, columns, keys, only_last, fixed=True)
         self._columns[:rows] = columns

@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
-from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
+from torch.nn.functional import rms_norm, silu
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
 
 from labkit.model.few_rows import few_rows_linear, pack
 
 FLASH = "flash_attention_2"
+MOST_ROWS = 256  # of a prompt that look at once
 
 
 class LayerWeights(NamedTuple):
@@ -121,7 +122,7 @@ def decoder_layer(
         keys, values: ``(batch, kv_heads, capacity, head_dim)`` its caches, written in place.
         reach: where the pass reads and writes.
         eps: of the norms.
-        kernel: ``"flash_attention_2"``, else what suits the device.
+        kernel: ``"flash_attention_2"``, else `grouped_attention`.
         only_last: the last row's output is all that anybody will read. The others leave keys and values behind.
 
     Returns:
@@ -150,16 +151,33 @@ def decoder_layer(
 def grouped_attention(
     query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None
 ) -> torch.Tensor:
-    """Attention ``(batch, heads, rows, head_dim)`` of heads that share keys and values in groups."""
-    if query.device.type != "cpu":
-        return scaled_dot_product_attention(query, keys, values, attn_mask=mask, enable_gqa=True)
-    # Heads of a group stand below each other, so that keys and values are read once and never repeated.
+    """Attention of heads that share keys and values in groups.
+
+    The heads of a group stand below each other as rows of one product, so that keys and values are read once and never
+    repeated. For a few rows over many keys that is the faster way on a GPU, too: sdpa's fused kernels take groups
+    without a mask, or a mask without groups, and share their work out over heads, of which there are four.
+
+    Args:
+        query: ``(batch, heads, rows, head_dim)``.
+        keys, values: ``(batch, kv_heads, keys, head_dim)``.
+        mask: see `Reach`.
+
+    Returns:
+        ``(batch, heads, rows, head_dim)``.
+    """
     batch, heads, count, head_dim = query.shape
+    if (
+        count > MOST_ROWS
+    ):  # a long prompt, in blocks: its scores all at once would be the largest thing in memory
+        masks = [None] * count if mask is None else mask.split(MOST_ROWS, dim=2)
+        blocks = zip(query.split(MOST_ROWS, dim=2), masks, strict=False)
+        return torch.cat([grouped_attention(block, keys, values, own) for block, own in blocks], dim=2)
     groups = query.reshape(batch, keys.shape[1], -1, head_dim) * head_dim**-0.5
     scores = groups @ keys.transpose(2, 3)
     if mask is not None:
         scores.view(batch, keys.shape[1], -1, count, keys.shape[2]).add_(mask[:, :, None])
-    return (scores.softmax(-1) @ values).view(batch, heads, count, head_dim)
+    weights = scores.softmax(-1, dtype=torch.float32).to(values.dtype)
+    return (weights @ values).view(batch, heads, count, head_dim)
 
 
 def _flash(
