@@ -128,6 +128,22 @@ def test_the_golden_yaml_and_the_released_one_read_the_same_way() -> None:
     assert (hift.channels, hift.sample_rate, hift.resblock_dilations) == (32, 22050, ((1, 3, 5),) * 3)
 
 
+def test_the_parts_of_the_file_that_nobody_needs_are_passed_over(decoder: Path) -> None:
+    """The released file also describes a language model, and seeds every generator there is."""
+    path = decoder / "config.yaml"
+    before = read_decoder_config(path)
+    path.write_text(
+        "__set_seed1: !apply:numpy.random.seed [1986]\n"
+        "__set_seed3: !apply:torch.cuda.manual_seed_all [1986]\n"
+        "llm_input_size: 1024\n"
+        "llm: !new:cosyvoice.llm.llm.TransformerLM\n"
+        "    llm_input_size: !ref <llm_input_size>\n"
+        "    llm: !new:cosyvoice.transformer.encoder.TransformerEncoder\n"
+        "        input_size: !ref <llm_input_size>\n" + path.read_text()
+    )
+    assert read_decoder_config(path) == before
+
+
 # Telling
 
 
@@ -210,7 +226,7 @@ def test_a_yaml_that_is_more_than_values_is_refused_and_not_run(
 
 def test_nested_and_enormous_yaml_is_refused(decoder: Path) -> None:
     path = decoder / "config.yaml"
-    path.write_text("a: " + "[" * 5000 + "]" * 5000)
+    path.write_text("a: " + "[" * 2000 + "]" * 2000)
     with pytest.raises(CheckpointError, match="refused"):
         GLM4VoiceDecoder.load(decoder, tell=None)
     path.write_text("a" * (2**20 + 1))
@@ -229,6 +245,7 @@ def cut(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "break_it", "message"),
     [
+        ("preprocessor_config.json", lambda p: edit(p, '"n_fft": 400', '"n_fft": "x"'), "no log-mels"),
         ("model.safetensors", cut, "no whole safetensors file"),
         ("model.safetensors", lambda p: p.write_bytes(b""), "no whole safetensors file"),
         ("config.json", lambda p: p.write_text("{"), "is not JSON"),

@@ -1,1 +1,1 @@
-"""The codec: waveform to audio tokens and back, whole or streamed; audio files in, clear errors out."""
+"""The codec: waveform to audio tokens and back, whole or streamed, the toy's and the release's; audio files in."""

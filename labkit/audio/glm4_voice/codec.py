@@ -118,7 +118,11 @@ class GLM4VoiceTokenizer:
         """
         folder = find_folder(source, ["*.json", *WEIGHTS], "tokenizer")
         config = TokenizerConfig.from_released(read_json(folder / "config.json", "a tokenizer"))
-        extractor = WhisperFeatureExtractor.from_dict(read_json(folder / PREPROCESSOR, "a tokenizer"))
+        values = read_json(folder / PREPROCESSOR, "a tokenizer")
+        try:
+            extractor = WhisperFeatureExtractor.from_dict(values)
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(f"{folder / PREPROCESSOR} describes no log-mels: {error}") from error
         piece = config.positions * 2 * extractor.hop_length
         if (extractor.feature_size, extractor.n_samples) != (config.mel_bins, piece):
             raise CheckpointError(

@@ -56,7 +56,6 @@ class TokenizerConfig:
             "pooling_type": "avg",
             "encoder_causal_convolution": True,
             "activation_function": "gelu",
-            "quantize_encoder_only": True,
         }
         odd = [
             f"{name} {values[name]!r}" for name, value in fixed.items() if values.get(name, value) != value
