@@ -118,6 +118,8 @@ def first_audio_bars(
             name={"chunk": "first audio token chunk"}.get(part, f"audio {part}"),
             marker_color=color,
             texttemplate="%{x:.3g}",
+            textangle=0,
+            insidetextanchor="middle",
         )
     figure.update_layout(barmode="stack")
     figure.update_yaxes(autorange="reversed", type="category")
