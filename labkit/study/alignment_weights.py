@@ -14,10 +14,10 @@ import torch
 from tqdm.auto import tqdm
 
 from labkit.evaluation.answers import SpeechSystem
+from labkit.memory import GIB
 from labkit.model import SpeechLM
 from labkit.model.hooks import Function, hook_points
 from labkit.model.masks import Pass
-from labkit.memory import GIB
 from labkit.study.script import Script
 
 ROWS = ("predicting", "own")
