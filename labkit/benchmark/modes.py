@@ -273,10 +273,10 @@ def in_the_paper(size: str, run: Contender) -> Report:
 
 
 def timeline(run: Contender, tokens: int = 64) -> list[dict[str, float | int | None]]:
-    """The first tokens of the latest run: when each was there, and who made it (paper Fig. 5)."""
+    """The first tokens of the quietest call: when each was there, and who made it (paper Fig. 5)."""
     return [
         {"index": event.index, "module": event.module, "seconds": event.seconds}
-        for event in run.events[:tokens]
+        for event in run.quietest()[:tokens]
     ]
 
 
