@@ -43,7 +43,7 @@ class Sound:
     Attributes:
         samples: `(samples,)` at the codec's sample rate.
         codes: the audio tokens that completed it; none where it is the rest of the last ones.
-        seconds: since the prompt was given.
+        seconds: since the prompt was given, its encoding included; those of a `TextPiece` begin after it.
         decoding: of them, what the codec took for this piece.
     """
 
