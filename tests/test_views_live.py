@@ -121,6 +121,25 @@ def test_the_kernels_interrupt_ends_the_work_and_nothing_else(inside):
         signal.signal(signal.SIGINT, before)
 
 
+def test_an_interrupt_still_works_when_the_kernel_took_its_handler_back():
+    # ipykernel puts its own handler back once the message that began the work is dealt with.
+    async def run() -> Counter:
+        counter = Counter()
+        counter.command({"do": "count", "to": 10**9})
+        await asyncio.sleep(0)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        await asyncio.sleep(0)
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.wait_for(counter._task, 1)
+        return counter
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert asyncio.run(run()).stopped
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_bad_input_shows_as_its_message_and_the_next_success_clears_it():
     counter = Counter()
     counter.command({"do": "fail", "error": ValueError("type a number, such as 3")})

@@ -14,7 +14,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 from weakref import WeakSet
 
 import anywidget
@@ -80,7 +80,7 @@ class LiveWidget(anywidget.AnyWidget):
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            with Shown(self), self._interruptible():
+            with Shown(self):
                 while self._step(steps):
                     pass
             self._finish(steps)
@@ -89,9 +89,11 @@ class LiveWidget(anywidget.AnyWidget):
 
     async def _walk(self, steps: Steps) -> None:
         try:
-            with Shown(self), self._interruptible():
+            with Shown(self), Interruptible(self.stop, lambda: self._stepping) as interruptible:
+                interruptible.stand_in()
                 while self._step(steps):
                     await asyncio.sleep(0)
+                    interruptible.stand_in()
         finally:
             self._finish(steps)
 
@@ -113,9 +115,6 @@ class LiveWidget(anywidget.AnyWidget):
         getattr(steps, "close", lambda: None)()
         if not self.closed:
             self.busy = ""
-
-    def _interruptible(self) -> Interruptible:
-        return Interruptible(self.stop, lambda: self._stepping)
 
     def stop(self) -> None:
         """End the work before its next step."""
@@ -183,29 +182,34 @@ class Shown:
 
 
 class Interruptible:
-    """Lets the kernel's interrupt end work that goes on while no cell runs, when ipykernel would ignore it.
+    """Lets the kernel's interrupt end work that goes on while no cell runs, when ipykernel ignores it.
 
     Inside a step the interrupt is raised there and then. Between steps it must not be: it would end the event loop,
-    and the kernel with it.
+    and the kernel with it. While a message is dealt with, ipykernel has its own handler in place, which stays: the
+    work may begin within that time, so `stand_in` is called before every step.
     """
 
     def __init__(self, stop: Callable[[], None], stepping: Callable[[], bool]) -> None:
         self._stop, self._stepping = stop, stepping
-        self._former: Any = None
+        self._possible = threading.current_thread() is threading.main_thread()
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
         self._stop()
         if self._stepping():
             raise KeyboardInterrupt
 
-    def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            self._former = signal.signal(signal.SIGINT, self._interrupted)
+    def stand_in(self) -> None:
+        """Take interrupts, if nobody else does."""
+        if self._possible and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, self._interrupted)
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *_: object) -> None:
-        # Anyone who has put another handler in place since then puts ours back, where it does no harm.
-        if self._former is not None and signal.getsignal(signal.SIGINT) == self._interrupted:
-            signal.signal(signal.SIGINT, self._former)
+        # A handler that was put in place since then may put ours back later, where it does no harm.
+        if self._possible and signal.getsignal(signal.SIGINT) == self._interrupted:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 _SHOWN: dict[str, tuple[str, WeakSet[LiveWidget]]] = {}

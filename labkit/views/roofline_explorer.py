@@ -129,7 +129,7 @@ class RooflineExplorer:
         Raises:
             ScheduleError: see `speeds`.
         """
-        title = f"{self.size.value} at {self.bandwidth.value:.3g} GB/s"
+        title = f"{self.size.value} at {self.bandwidth.value:,.0f} GB/s"
         return grouped_bars(self.speeds(), title, "seconds of speech per second")
 
     def update(self) -> None:

@@ -1,11 +1,8 @@
 // Building elements, and the parts that every widget has: a frame with an error area, labeled controls.
 
-let numbered = 0;
-
-// A fresh id for a label and what it names.
+// A fresh id for a label and what it names; every widget on the page has its own copy of this file, so it is drawn.
 export function freshId(prefix) {
-  numbered += 1;
-  return `${prefix}-${numbered}`;
+  return `${prefix}-${Math.random().toString(36).slice(2)}`;
 }
 
 // An element: properties that begin with "on" are listeners, the others attributes; null leaves one out.

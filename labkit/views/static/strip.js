@@ -6,7 +6,7 @@ const NAMES = { text: "text token", begin: "begin of audio", audio: "audio token
 const SIGNS = { begin: "[", end: "]" };
 
 export function makerName(module) {
-  return module < 0 ? "backbone" : `MCTP module ${module}`;
+  return module < 0 ? "the backbone" : `MCTP module ${module}`;
 }
 
 // Later modules in lighter blue; the number on the cell says the same to those who do not see the shade.
@@ -200,6 +200,9 @@ export function createStrip({ rows, peaks, player, context = 1, rate = 12.5 }) {
     playhead.style.height = `${cell.offsetHeight}px`;
   }
   player.listeners.add(move);
+  // Lines break elsewhere in another width.
+  const watch = new ResizeObserver(() => move(player.time, player.playing));
+  watch.observe(list);
 
   return {
     root: list,
@@ -207,6 +210,7 @@ export function createStrip({ rows, peaks, player, context = 1, rate = 12.5 }) {
     loopSelection,
     selectAll: () => select(0, cells.length - 1),
     dispose() {
+      watch.disconnect();
       player.listeners.delete(move);
       window.removeEventListener("pointerup", release);
     },
