@@ -18,6 +18,8 @@ from transformers import Qwen2Config
 
 from labkit.benchmark.work import Bytes, Work
 
+PAUSE = 3.0
+
 
 class TwoConstants(NamedTuple):
     """The paper's model: seconds of a backbone pass and of a module step."""
@@ -105,8 +107,9 @@ def features(each: Work) -> list[float]:
 def fit_steps(measured: Iterable[tuple[Work, float]], layers: int, key: float = 0.0) -> CostModel:
     """Fit a cost model to measured steps.
 
-    Steps of one kind (maker, columns, head rows) count as one, with their median, so that a pause of the machine
-    does not weigh. What looking at a token costs cannot be seen in a short run, and is given.
+    Steps of one kind (maker, columns, head rows) count together, with their mean, for a total is a sum of means; but
+    those that take over `PAUSE` times their kind's median are pauses of the machine, and do not count. What looking
+    at a token costs cannot be seen in a short run, and is given.
 
     Args:
         measured: steps and their seconds, of both kinds of makers.
@@ -123,9 +126,11 @@ def fit_steps(measured: Iterable[tuple[Work, float]], layers: int, key: float = 
         kinds[Work(maker, each.columns, each.head_rows, 0)].append(max(seconds - looking, 1e-9))
     if {kind.module for kind in kinds} != {None, 0}:
         raise ValueError("fit to runs in which both the backbone and the chain make tokens, such as Turbo's")
-    medians = np.array([statistics.median(times) for times in kinds.values()])
+    kept = [[time for time in times if time <= PAUSE * statistics.median(times)] for times in kinds.values()]
+    means = np.array([statistics.mean(times) for times in kept])
+    weights = np.sqrt([len(times) for times in kept])
     matrix = np.array([features(kind) for kind in kinds])
     scale = matrix.max(axis=0)
     scale[scale == 0] = 1.0  # a constant that never occurs: the fit gives it 0
-    found = nnls(matrix / scale / medians[:, None], np.ones(len(kinds)))[0] / scale
+    found = nnls(matrix / scale * (weights / means)[:, None], weights)[0] / scale
     return CostModel(*map(float, found), key, layers)
