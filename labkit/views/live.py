@@ -37,17 +37,19 @@ class LiveWidget(anywidget.AnyWidget):
     Attributes:
         error: what went wrong last, as ``{"message": ..., "trace": ...}``; empty while all is well.
         busy: what it is at work on, empty when idle.
+        closed: whether it has let go of everything; so it is until it is made.
+        stepping: whether a step of its work runs just now.
     """
 
     error = traitlets.Dict().tag(sync=True)
     busy = traitlets.Unicode("").tag(sync=True)
-    closed = True  # until it is made: what fails on the way is closed by the garbage collector
+    closed = True  # what fails on the way is closed by the garbage collector
 
     def __init__(self, **traits: object) -> None:
         super().__init__(**traits)
         self.closed = False
         self._task: asyncio.Task | None = None
-        self._stopped = self._stepping = False
+        self._stopped = self.stepping = False
         self.on_msg(lambda _, content, buffers: self.command(content))
         replace_former(self)
 
@@ -89,7 +91,7 @@ class LiveWidget(anywidget.AnyWidget):
 
     async def _walk(self, steps: Steps) -> None:
         try:
-            with Shown(self), Interruptible(self.stop, lambda: self._stepping) as interruptible:
+            with Shown(self), Interruptible(self) as interruptible:
                 interruptible.stand_in()
                 while self._step(steps):
                     await asyncio.sleep(0)
@@ -101,13 +103,13 @@ class LiveWidget(anywidget.AnyWidget):
         """One step; whether there are more to come."""
         if self._stopped:
             return False
-        self._stepping = True
+        self.stepping = True
         try:
             next(steps)
         except (StopIteration, KeyboardInterrupt):
             return False
         finally:
-            self._stepping = False
+            self.stepping = False
         return True
 
     def _finish(self, steps: Steps) -> None:
@@ -181,35 +183,44 @@ class Shown:
         return True
 
 
+_AT_WORK: set[LiveWidget] = set()
+
+
 class Interruptible:
     """Lets the kernel's interrupt end work that goes on while no cell runs, when ipykernel ignores it.
 
-    Inside a step the interrupt is raised there and then. Between steps it must not be: it would end the event loop,
-    and the kernel with it. While a message is dealt with, ipykernel has its own handler in place, which stays: the
-    work may begin within that time, so `stand_in` is called before every step.
+    While a message is dealt with, ipykernel has its own handler in place, which stays: the work may begin within that
+    time, so `stand_in` is called before every step. There is one handler for all widgets, since ipykernel may put it
+    back after the work that needed it is over.
     """
 
-    def __init__(self, stop: Callable[[], None], stepping: Callable[[], bool]) -> None:
-        self._stop, self._stepping = stop, stepping
-        self._possible = threading.current_thread() is threading.main_thread()
-
-    def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        self._stop()
-        if self._stepping():
-            raise KeyboardInterrupt
+    def __init__(self, widget: LiveWidget) -> None:
+        self._widget = widget
 
     def stand_in(self) -> None:
         """Take interrupts, if nobody else does."""
-        if self._possible and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-            signal.signal(signal.SIGINT, self._interrupted)
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, _interrupt)
 
     def __enter__(self) -> Self:
+        _AT_WORK.add(self._widget)
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A handler that was put in place since then may put ours back later, where it does no harm.
-        if self._possible and signal.getsignal(signal.SIGINT) == self._interrupted:
+        _AT_WORK.discard(self._widget)
+        main = threading.current_thread() is threading.main_thread()
+        if main and not _AT_WORK and signal.getsignal(signal.SIGINT) is _interrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Stop all work. Inside a step the interrupt is raised there and then; between steps it would end the event loop,
+    and the kernel with it."""
+    for widget in _AT_WORK:
+        widget.stop()
+    if any(widget.stepping for widget in _AT_WORK):
+        raise KeyboardInterrupt
 
 
 _SHOWN: dict[str, tuple[str, WeakSet[LiveWidget]]] = {}

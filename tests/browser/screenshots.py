@@ -15,7 +15,8 @@ from test_browser_lessons import NOTEBOOKS, SECONDS, USES, WIDGETS, lacking
 
 from labkit.figures import find_chromium
 
-WIDE, NARROW = {"width": 1500, "height": 1300}, {"width": 820, "height": 1300}
+# As high as the tallest widget: what has to be scrolled to is cut off in a picture.
+WIDE, NARROW = {"width": 1500, "height": 2400}, {"width": 900, "height": 3200}
 LAB_WIDGETS = {name: widget for name, widget in WIDGETS.items() if widget != "codec-explorer"}
 
 
