@@ -49,6 +49,7 @@ class LiveWidget(anywidget.AnyWidget):
         super().__init__(**traits)
         self.closed = False
         self._task: asyncio.Task | None = None
+        self._loop = _running_loop()
         self._stopped = self.stepping = False
         self.on_msg(lambda _, content, buffers: self.command(content))
         replace_former(self)
@@ -79,15 +80,21 @@ class LiveWidget(anywidget.AnyWidget):
         if self.busy:
             raise ValueError(f"still {self.busy}; press Stop first")
         self.busy, self._stopped = title, False
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
+        # JupyterLab may send a widget's messages to a thread beside the kernel's main one (a subshell). Work belongs
+        # to the loop in which the widget was made: cells run there, too, and interrupts arrive there.
+        own, loop = _running_loop(), self._loop or _running_loop()
+        if loop is None:
             with Shown(self):
                 while self._step(steps):
                     pass
             self._finish(steps)
+        elif loop is own:
+            self._begin(loop, steps)
         else:
-            self._task = loop.create_task(self._walk(steps))
+            loop.call_soon_threadsafe(self._begin, loop, steps)
+
+    def _begin(self, loop: asyncio.AbstractEventLoop, steps: Steps) -> None:
+        self._task = loop.create_task(self._walk(steps))
 
     async def _walk(self, steps: Steps) -> None:
         try:
@@ -181,6 +188,13 @@ class Shown:
             "trace": "" if told else "".join(traceback.format_exception(error)),
         }
         return True
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 _AT_WORK: set[LiveWidget] = set()
