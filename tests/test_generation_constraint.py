@@ -1,5 +1,7 @@
 """Constrained decoding: only what can stand in a slot wins, from a smaller matrix product; the change is counted."""
 
+import math
+
 import pytest
 import torch
 from tiny import VOCABULARY, random_ids, random_prompts, tiny_model
@@ -51,6 +53,30 @@ def test_the_first_chunk_is_as_long_as_the_schedule_says() -> None:
     assert set(tokens[1:9]) <= audio
     assert tokens[9] == V.end_of_audio
     assert tokens[14:16] == [V.begin_of_audio, V.end_of_audio], "later chunks end when the model ends them"
+
+
+@pytest.mark.parametrize(("odds", "ends"), [(0.25, True), (0.01, False)])
+def test_a_first_chunk_ends_on_schedule_where_the_model_is_torn_but_not_where_text_is_over(
+    odds, ends
+) -> None:
+    """The end of the chunk has these odds against the best audio token; later chunks end only when it is likelier."""
+    audio = V.audio_offset + 3
+    for others in ([[1]], [[1], [2, V.begin_of_audio]]):  # one place, and a batch at different places
+        made = head(others)
+        with torch.no_grad():
+            made._model.backbone.lm_head.weight.zero_()
+            for token, score in (
+                (V.begin_of_audio, 5.0),
+                (audio, 9.0),
+                (V.end_of_audio, 9.0 + math.log(odds)),
+            ):
+                made._model.backbone.lm_head.weight[token, 0] = score
+        hidden = torch.zeros(len(others), 32)
+        hidden[:, 0] = 1.0
+        tokens = [int(made(hidden, index)[0][0]) for index in range(1, 17)]
+        assert tokens[:9] == [V.begin_of_audio] + 8 * [audio]
+        assert tokens[9] == (V.end_of_audio if ends else audio)
+        assert V.end_of_audio not in tokens[10:]
 
 
 @pytest.mark.parametrize("mode", MODES)

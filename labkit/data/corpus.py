@@ -35,7 +35,7 @@ from labkit.paths import cache_folder
 
 AUDIO, INDEX = "audio.i16", "index.jsonl"
 
-__all__ = ["Corpus", "CorpusSpec", "Utterance", "generate"]
+__all__ = ["Corpus", "CorpusSpec", "Utterance", "corpus_key", "generate"]
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def generate(spec: CorpusSpec | None = None, *, workers: int = 2, progress: bool
         OSError: the cache folder cannot be written.
     """
     spec = spec or CorpusSpec()
-    folder = cache_folder("corpus", _key(spec))
+    folder = cache_folder("corpus", corpus_key(spec))
     if not (folder / INDEX).exists():
         parts = speak_parts(spec, folder, workers=workers, progress=progress)
         try:
@@ -190,8 +190,8 @@ def generate(spec: CorpusSpec | None = None, *, workers: int = 2, progress: bool
 
 
 _SPEAKING = (
-    "coverage", "espeak", "grammar", "homographs", "phonemes", "pinyin", "plain", "plan", "prosody", "questions",
-    "sentences", "speaking",
+    "beat", "coverage", "espeak", "grammar", "homographs", "phonemes", "pinyin", "plain", "plan", "prosody",
+    "questions", "sentences", "speaking",
 )  # fmt: skip
 """The modules on which the bytes depend."""
 
@@ -214,8 +214,8 @@ def _is_prose(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _key(spec: CorpusSpec) -> str:
-    """The corpus folder's name."""
+def corpus_key(spec: CorpusSpec) -> str:
+    """The corpus folder's name: equal keys, equal bytes."""
     text = json.dumps(dataclasses.asdict(spec), sort_keys=True) + _version()
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -1,9 +1,8 @@
 """Speaking rates and pauses drawn at random.
 
 Varied, as the codec and its judge learn it, rates change within a sentence too. Even, as the toy language model learns
-it, because there words return with the same tokens: of an English word's tokens between the same neighbors and at the
-same place in the 80 ms grid, 75% are those of its nearest like (Mandarin 83%), where varied speech has 18% (27%), and a
-model of a few million parameters does not learn to speak it in an hour.
+it, speech keeps one rate and the beat of the audio tokens (see `labkit.data.beat`), so that words return with the same
+tokens, and a model of a few million parameters learns to say them.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ BASE_RATES = {"en": (115, 150), "cmn": (150, 200)}
 """Range of a sentence's overall rate, in espeak's words a minute."""
 
 PROSODIES = ("varied", "even")
-"""How freely it is spoken: `varied` in rates and pauses, `even` at one rate with few pauses, of whole audio tokens."""
+"""How freely it is spoken: `varied` in rates and pauses, or `even`, at one rate and on a beat."""
 
 EVEN_RATES = {"en": 132, "cmn": 175}
 TOKEN_SECONDS = 0.08
@@ -23,21 +22,24 @@ TOKEN_SECONDS = 0.08
 
 @dataclass(frozen=True)
 class Prosody:
-    """How a sentence is said: overall rate, each word's rate relative to it, seconds of pause after each word."""
+    """How a sentence is said: overall rate, each word's rate relative to it, seconds of pause after each word.
+
+    beat: seconds between the places at which words may begin; None for anywhere.
+    """
 
     rate: int
     word_rates: tuple[float, ...]
     pauses: tuple[float, ...]
     lead: float
     tail: float
+    beat: float | None = None
 
 
 def draw_prosody(words: int, language: str, rng: random.Random, style: str = "varied") -> Prosody:
     """A way to say a sentence of that many words.
 
     Varied: runs of 1 to 4 words share a rate between 0.7 and 1.4; up to three pauses of 0.08 to 0.5 seconds.
-    Even: what is left to chance are the silence before the first word and up to two pauses, all of them multiples of
-    an audio token's 80 ms, so that the same words give nearly the same tokens wherever they stand.
+    Even: what is left to chance are the silence before the first word and up to two pauses, of whole audio tokens.
     """
     if style == "even":
         return _even(words, language, rng)
@@ -65,7 +67,8 @@ def _even(words: int, language: str, rng: random.Random) -> Prosody:
         word_rates=(1.0,) * words,
         pauses=tuple(pauses),
         lead=round(rng.randint(1, 3) * TOKEN_SECONDS, 2),
-        tail=0.16,
+        tail=2 * TOKEN_SECONDS,
+        beat=TOKEN_SECONDS,
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
+from labkit.data.beat import speak_on_beat
 from labkit.data.espeak import SAMPLE_RATE, SpokenWord, Synthesizer
 from labkit.data.plan import CorpusSpec, Planned, plan
 
@@ -63,7 +64,11 @@ def _speak(planned: Planned) -> tuple[dict, np.ndarray]:
         for word in zip(sentence.words, sentence.readings, prosody.word_rates, prosody.pauses, strict=True)
     ]
     synthesizer = Synthesizer(sentence.language, planned.voice, rate=prosody.rate)
-    speech = synthesizer.speak(spoken, lead=prosody.lead, tail=prosody.tail)
+    silences = {"lead": prosody.lead, "tail": prosody.tail}
+    if prosody.beat is None:
+        speech = synthesizer.speak(spoken, **silences)
+    else:
+        speech = speak_on_beat(synthesizer, spoken, **silences, beat=prosody.beat)
     record = dataclasses.asdict(sentence) | {
         "voice": planned.voice,
         "partner": planned.partner,

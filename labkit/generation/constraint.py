@@ -7,9 +7,12 @@ schedule wants a chunk to begin. Being inside is read off the tokens, not off th
 answer is as long as its audio (see `labkit.interleave.interleave`).
 
 The first chunk does not end before the schedule ends it. It tells a model that has learned several layouts, such
-as Boost's and Balance's, which one this answer has; from there on the model ends its chunks by itself.
+as Boost's and Balance's, which one this answer has; from there on the model ends its chunks by itself. Where the
+schedule ends the first chunk, such a model cannot know yet: it may take the chunk for another layout's longer one and
+say half of the audio before it goes on with the text. There the end of the chunk counts `END_ODDS` times.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -20,6 +23,10 @@ from labkit.interleave import Content, InterleaveMode
 from labkit.model.few_rows import few_rows_linear
 from labkit.model.speech_lm import SpeechLM
 from labkit.vocabulary import Vocabulary
+
+END_ODDS = 20
+"""The toy of two layouts gives the end of a first chunk 0.2 to 0.9 of the probability where more text follows, and less
+than 0.01 where none does: this tells the two apart."""
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -101,14 +108,14 @@ class ConstrainedHead:
         states = zip(self._inside, self._first, strict=True)
         wanted = [self.candidates(inside, slot, first) for inside, first in states]
         if len(set(wanted)) == 1:
-            logits = self._cut(hidden, wanted[0])
+            logits = self._favor_end(self._cut(hidden, wanted[0]), self._rows(wanted[0]), slot)
             ids = self._rows(wanted[0])[self._choose(logits)]
         else:  # sequences of a batch stand at different places: score all, bar what each may not have
             logits = self._model.head(hidden)
             barred = torch.ones_like(logits, dtype=torch.bool)
             for row, ranges in enumerate(wanted):
                 barred[row, self._rows(ranges)] = False
-            logits = logits.masked_fill(barred, -torch.inf)
+            logits = self._favor_end(logits.masked_fill(barred, -torch.inf), None, slot)
             ids = self._choose(logits)
         self._count(hidden, wanted)
         for row, token in enumerate(ids.tolist()):
@@ -120,6 +127,23 @@ class ConstrainedHead:
     def _cut(self, hidden: torch.Tensor, ranges: Ranges) -> torch.Tensor:
         weight = self._model.backbone.lm_head.weight
         return torch.cat([few_rows_linear(hidden, weight[first:last]) for first, last in ranges], dim=-1)
+
+    def _favor_end(self, logits: torch.Tensor, ids: torch.Tensor | None, slot: Content) -> torch.Tensor:
+        """Where the schedule ends the first chunk, raise the odds of its end.
+
+        Args:
+            logits: ``(batch, candidates)``.
+            ids: of the candidates, ``(candidates,)``; None where they are the whole vocabulary.
+            slot: what the schedule wants here.
+        """
+        first = [f and inside for f, inside in zip(self._first, self._inside, strict=True)]
+        if slot is not Content.END_OF_AUDIO or not any(first):
+            return logits
+        end = self._vocabulary.end_of_audio
+        column = end if ids is None else int((ids == end).nonzero())
+        logits = logits.clone()
+        logits[first, column] += math.log(END_ODDS)
+        return logits
 
     def _rows(self, ranges: Ranges) -> torch.Tensor:
         """The ids of the candidates, in the order of their logits."""

@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase
 
 from labkit.audio.toy import ToyCodec
 from labkit.data.audio_tokens import AudioTokens, codec_fingerprint
-from labkit.data.corpus import generate
+from labkit.data.corpus import corpus_key, generate
 from labkit.data.export import export
 from labkit.data.mixture import TOY_MIXTURE, ratios_of
 from labkit.data.speech_data import SpeechData
@@ -60,7 +60,7 @@ class Pipeline:
         if codec is None and recipe.codec is not None:
             codec = train_codec(recipe)
         self.codec = ToyCodec.load(codec)
-        shared = asdict(replace(recipe, stages={})), codec_fingerprint(self.codec)
+        shared = asdict(replace(recipe, stages={})), corpus_key(recipe.corpus), codec_fingerprint(self.codec)
         name = f"{recipe.name}-{digest(shared)}"
         self.folder = Path(folder) / name if folder else cache_folder("training", "speech-lm", name)
 
