@@ -25,14 +25,14 @@ def test_a_batch_answers_as_each_prompt_alone(mode, spoken):
         model.backbone.lm_head.weight[V.im_end] *= 2
     prompts = [(text_to_speech(corpus()[index].text), ()) for index in range(7)]
     prompts += [(speech_recognition(), [list(range(n))]) for n in (3, 30)]
-    batched = system(model, batch=4, max_new_tokens=40).answer(prompts, mode, spoken=spoken, progress=False)
-    alone = system(model, batch=1, max_new_tokens=40).answer(prompts, mode, spoken=spoken, progress=False)
+    batched = system(model, batch=4, max_new_tokens=24).answer(prompts, mode, spoken=spoken, progress=False)
+    alone = system(model, batch=1, max_new_tokens=24).answer(prompts, mode, spoken=spoken, progress=False)
     assert batched == alone
     assert len({answer.ended for answer in batched}) == 2, "some end, some do not"
     chat = Chat(tokenizer())
     for prompt, answer in zip(prompts[:3], batched, strict=False):
         ids = chat.encode(*prompt, add_generation_prompt=True).input_ids
-        run = generate(model, ids, mode, max_new_tokens=40, vocabulary=V, constrained=spoken)
+        run = generate(model, ids, mode, max_new_tokens=24, vocabulary=V, constrained=spoken)
         run.ids()
         work = run.report.backbone_passes, run.report.module_steps
         assert work == (answer.backbone_passes, answer.module_steps)

@@ -38,9 +38,12 @@ def use_codec_explorer(lab: Lab) -> None:
     sentence = page.get_by_label("sentence").last
     sentence.scroll_into_view_if_needed()
     sentence.fill("the lead singer dropped the pipe")
-    page.get_by_role("button", name="Say it").last.click()
-    page.locator(".widget-html-content", has_text="the judge hears").last.wait_for(timeout=60_000)
     audio = page.locator("audio").last
+    before = audio.evaluate("each => each.currentSrc")
+    page.get_by_role("button", name="Say it").last.click()
+    # The widget puts new elements in place of the old ones.
+    lab.until(lambda: audio.evaluate("each => each.currentSrc") not in ("", before), 60, "the new sentence")
+    page.locator(".widget-html-content", has_text="the judge hears").last.wait_for(timeout=60_000)
     with heard(audio, lab):
         audio.evaluate("each => each.play()")
 

@@ -135,7 +135,7 @@ def test_any_head_of_any_layer_or_module_can_be_looked_at(lab):
     attention.get_by_label("Head", exact=True).select_option("2")
     attention.get_by_label("Looking at").select_option("prompt")
     lab.until(
-        lambda: attention.get_attribute("data-look") == "module.3 2 predicting prompt", 10, "the other head"
+        lambda: attention.get_attribute("data-look") == "module.3 2 predicting prompt", 20, "the other head"
     )
     assert attention.locator("canvas").evaluate("each => each.toDataURL()") != before
     assert attention.locator(".lab-error").is_hidden()
@@ -179,8 +179,8 @@ def test_roles_layers_and_heads_are_chosen_by_buttons(lab):
     assert "choose at least one layer or module and one head" in alert.inner_text()
     bench.locator("[data-place=heads] .lab-chip").nth(0).click()
     bench.get_by_role("button", name="Say it").click()
+    lab.until(alert.is_hidden, 60, "the error to go")
     lab.until(lambda: bench.locator(".lab-card[data-reading]").count() == 2, 60, "before and after")
-    assert alert.is_hidden()
 
 
 # The mode comparer
@@ -224,7 +224,7 @@ def test_a_sentence_in_chosen_modes_and_an_own_schedule(lab):
 def test_a_lanes_tokens_open_as_a_strip(lab):
     lane = lab.widget("mode-comparer").locator(".lab-lane").nth(0)
     lane.locator(".lab-details summary").click()
-    assert lane.locator(".lab-cell").count() == 48
+    lab.until(lambda: lane.locator(".lab-cell").count() == 48, 20, "the strip")
     with heard(lane.locator("audio"), lab):
         lane.locator(".lab-cell[data-kind=audio]").nth(20).click()
 

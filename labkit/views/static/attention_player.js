@@ -67,14 +67,15 @@ export default {
     );
 
     function draw() {
-      look = { ...model.get("look") };
-      single.forEach((each) => { each.hidden = look.map !== ONE_HEAD; });
+      // What is drawn may lag behind `look`, what was asked for last: the kernel answers one choice after the other.
+      const shown = model.get("look");
+      single.forEach((each) => { each.hidden = shown.map !== ONE_HEAD; });
       const weights = typed(Float32Array, model.get("weights"));
       if (!weights.length) return;
       const most = map.show(weights);
       const colors = [0, 0.25, 0.5, 0.75, 1].map(cividis).join(",");
       scale.replaceChildren(el("span", {}, "0 %"), el("i", { class: "lab-ramp", style: `background:linear-gradient(90deg,${colors})` }), el("span", {}, `${(100 * most).toFixed(0)} % of attention`));
-      view.root.dataset.look = look.map === ONE_HEAD ? `${look.place} ${look.head} ${look.row} ${look.copy}` : look.map;
+      view.root.dataset.look = shown.map === ONE_HEAD ? `${shown.place} ${shown.head} ${shown.row} ${shown.copy}` : shown.map;
     }
     view.listen("change:weights", draw);
     view.listen("change:look", draw);
