@@ -1,11 +1,20 @@
-"""Speech on a beat: words begin where tokens do, nothing else changes, and the times stay true."""
+"""Speech on a beat: words begin where tokens do, nothing else changes, the times stay true, and tokens come back."""
+
+import itertools
 
 import numpy as np
 import pytest
+import torch
 
+from labkit.audio.toy import ToyCodec
 from labkit.data.beat import speak_on_beat
+from labkit.data.corpus import CorpusSpec, generate
 from labkit.data.espeak import SpokenWord, Synthesizer
-from labkit.data.phonemes import SILENCE
+from labkit.data.phonemes import LANGUAGES, SILENCE
+from labkit.data.prosody import PROSODIES
+from labkit.paths import CACHE_VARIABLE
+
+torch.set_num_threads(1)
 
 BEAT = 0.08
 SENTENCES = {
@@ -62,3 +71,40 @@ def test_speaking_twice_gives_the_same_bytes():
         speak_on_beat(Synthesizer("cmn"), SENTENCES["cmn"], lead=0.1, tail=0.1, beat=BEAT) for _ in range(2)
     )
     np.testing.assert_array_equal(first.waveform, second.waveform)
+
+
+def test_on_the_beat_words_between_the_same_neighbors_have_more_tokens_in_common(tmp_path, monkeypatch):
+    """In minimal pairs, which differ in two words and in where they pause."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    codec, alike = ToyCodec.load(), {}
+    for prosody in PROSODIES:
+        spec = CorpusSpec(sentences=0, validation=0, test=0, probes=8, prosody=prosody)
+        corpus = generate(spec, workers=1, progress=False)
+        for language in LANGUAGES:
+            shares = [share for pair in corpus.probes(language) for share in shares_in_common(codec, *pair)]
+            assert len(shares) >= 8
+            alike[prosody, language] = np.mean(shares)
+    for language in LANGUAGES:
+        assert alike["even", language] > alike["varied", language] + 0.3
+
+
+def shares_in_common(codec, first, second):
+    """Word by word, the share of its tokens that are the same and in the same place in both sentences."""
+    codes = [
+        codec.encode(utterance.waveform, utterance.sample_rate).tolist() for utterance in (first, second)
+    ]
+    differing = {first.homograph.index, *first.homograph.deciding}
+    for place in range(1, len(first.words) - 1):
+        if differing & {place - 1, place, place + 1} or paused(first, place) or paused(second, place):
+            continue
+        one, other = (
+            own[round(utterance.words[place].start / BEAT) : round(utterance.words[place + 1].start / BEAT)]
+            for own, utterance in zip(codes, (first, second), strict=True)
+        )
+        yield sum(a == b for a, b in zip(one, other, strict=False)) / max(len(one), len(other))
+
+
+def paused(utterance, place):
+    """Whether there is a pause before a word or after it."""
+    words = utterance.words[place - 1 : place + 2]
+    return any(after.start - before.end > 0.001 for before, after in itertools.pairwise(words))

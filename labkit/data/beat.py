@@ -1,8 +1,8 @@
 """Speech on a beat: every word begins where an audio token does.
 
-Where in its 80 ms a token catches a word changes the token, so free speech says the same word in ever different tokens.
-On the beat a word between the same neighbors has nearly always the same ones, which is what lets a small model learn
-to speak within minutes.
+Where in its 80 ms a token catches a word changes the token, so free speech seldom says a word in the same tokens twice.
+On the beat, and at an even rate, a word between the same neighbors has mostly the same ones, if not always
+(`tests/test_data_beat.py` compares them). That is meant to leave a small model less to learn.
 """
 
 from __future__ import annotations
@@ -32,7 +32,12 @@ def speak_on_beat(
     Args:
         words: as for `Synthesizer.speak`.
         lead, tail: seconds of silence around them.
-        beat: in seconds.
+        beat: in seconds, above 0.
+
+    Raises:
+        ValueError: as `Synthesizer.speak`; a word's rate must lie in its range after the change too, which is by a
+            factor of at most `FASTEST` and at least `SLOWEST`.
+        SynthesisError: as `Synthesizer.speak`.
     """
     lengths = _lengths(synthesizer.speak(words, lead=lead, tail=tail))[1:]
     rates = [

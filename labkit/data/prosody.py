@@ -1,8 +1,8 @@
 """Speaking rates and pauses drawn at random.
 
 Varied, as the codec and its judge learn it, rates change within a sentence too. Even, as the toy language model learns
-it, speech keeps one rate and the beat of the audio tokens (see `labkit.data.beat`), so that words return with the same
-tokens, and a model of a few million parameters learns to say them.
+it, speech keeps one rate and the beat of the audio tokens (see `labkit.data.beat`), so that far more often than in
+varied speech a word comes back in the same tokens.
 """
 
 from __future__ import annotations
@@ -40,6 +40,16 @@ def draw_prosody(words: int, language: str, rng: random.Random, style: str = "va
 
     Varied: runs of 1 to 4 words share a rate between 0.7 and 1.4; up to three pauses of 0.08 to 0.5 seconds.
     Even: what is left to chance are the silence before the first word and up to two pauses, of whole audio tokens.
+
+    Args:
+        words: at least 1.
+        language: one of those in `BASE_RATES`.
+        rng: all chance comes from it.
+        style: one of `PROSODIES`, which `CorpusSpec` checks.
+
+    Raises:
+        ValueError: less than one word.
+        KeyError: no such language.
     """
     if style == "even":
         return _even(words, language, rng)
