@@ -9,10 +9,11 @@ import torch
 from labkit.data.corpus import CorpusSpec
 from labkit.data.export import ExportSpec
 from labkit.model import load_speech_lm
+from labkit.paths import CACHE_VARIABLE
 from labkit.training import __main__ as command
 from labkit.training import pipeline as room
 from labkit.training import train_stage
-from labkit.training.pipeline import Pipeline
+from labkit.training.pipeline import Pipeline, train_codec
 from labkit.training.recipes import RECIPES, TOY, recipe
 from labkit.training.release import release, write_card
 from labkit.vocabulary import Vocabulary, load_tokenizer
@@ -82,6 +83,9 @@ def test_a_release_says_where_it_comes_from(trained, tmp_path):
     for number in range(5):
         assert f"| {number} " in card
     assert "Scores" not in card
+    corpus = json.loads((folder / "training.json").read_text(encoding="utf-8"))["corpus"]
+    assert (corpus["sentences"], corpus["languages"]) == (20, ["en", "cmn"])
+    assert f"`{TINY.corpus}`" in card
     row = {"language": "en", "task": "tts", "mode": "boost", "measure": "x", "value": 0.5, "low": 0.4, "n": 7}
     scores = {"steps": 2, "table": [row | {"high": None}]}
     (folder / "scores.json").write_text(json.dumps(scores), encoding="utf-8")
@@ -99,6 +103,23 @@ def test_the_command_trains_what_is_missing_and_ships_the_last(trained, tmp_path
     assert (tmp_path / "shipped" / "README.md").exists()
     with pytest.raises(SystemExit):
         command.main(["toy", "--stages", "7"])
+
+
+def test_a_codec_is_named_after_its_corpus_as_it_is_made_today(tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    trained_codecs = []
+
+    def save_nothing(training, folder):
+        trained_codecs.append(folder)
+        (folder / "recipe.json").write_text("{}", encoding="utf-8")
+
+    monkeypatch.setattr(room, "codec_training", lambda *_: None)
+    monkeypatch.setattr(room, "save_codec", save_nothing)
+    folder = train_codec(recipe("small"))
+    assert train_codec(recipe("small")) == folder
+    assert trained_codecs == [folder]
+    monkeypatch.setattr(room, "corpus_key", lambda spec: "changed grammar")
+    assert train_codec(recipe("small")) != folder
 
 
 def test_recipes_are_complete_and_named():

@@ -177,7 +177,7 @@ class Pipeline:
 
 def train_codec(recipe: Recipe) -> Path:
     """The folder of a recipe's own codec, trained on its corpus where it is not there yet."""
-    name = digest([asdict(recipe.corpus), asdict(recipe.codec)])
+    name = digest([corpus_key(recipe.corpus), asdict(recipe.codec)])
     folder = cache_folder("training", "codec", f"{recipe.name}-{name}")
     with processes().main_process_first():
         if not (folder / "recipe.json").exists():

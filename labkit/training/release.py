@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
+from labkit.data.corpus import CorpusSpec
 from labkit.model import load_speech_lm, save_speech_lm
 from labkit.training.pipeline import Pipeline
 from labkit.training.stages import STAGES
@@ -73,7 +75,7 @@ def release(pipeline: Pipeline, number: int, folder: Path) -> Path:
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "modules": model.num_modules,
         "seed": recipe.seed,
-        "corpus": str(recipe.corpus),
+        "corpus": asdict(recipe.corpus),
         "runs": runs,
     }
     (folder / TRAINING).write_text(json.dumps(training, indent=1) + "\n", encoding="utf-8")
@@ -95,7 +97,7 @@ def write_card(folder: Path) -> None:
         parameters=training["parameters"] / 1e6,
         modules=training["modules"],
         megabytes=(folder / "model.safetensors").stat().st_size / 1e6,
-        corpus=training["corpus"],
+        corpus=CorpusSpec(**{name: _tuples(value) for name, value in training["corpus"].items()}),
         command=training["command"],
         seed=training["seed"],
         machine=training["runs"][-1]["machine"],
@@ -105,6 +107,11 @@ def write_card(folder: Path) -> None:
         scores = json.loads((folder / SCORES).read_text(encoding="utf-8"))
         card += _SCORES.format(steps=scores["steps"], rows="\n".join(map(_score_row, scores["table"])))
     (folder / CARD).write_text(card, encoding="utf-8")
+
+
+def _tuples(value: object) -> object:
+    """JSON's lists as the tuples that they were."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _stage_row(run: Mapping) -> str:
