@@ -25,8 +25,11 @@ from labkit.model.speech_lm import SpeechLM
 from labkit.vocabulary import Vocabulary
 
 END_ODDS = 20
-"""The toy of two layouts gives the end of a first chunk 0.2 to 0.9 of the probability where more text follows, and less
-than 0.01 where none does: this tells the two apart."""
+"""By how much the odds of a first chunk's end are raised where the schedule ends it.
+
+A factor, not a rule, because a short answer's first chunk may be its last and go on there with the rest of its audio.
+It counts on a model to find the end far likelier where more text follows than where none does: then the end wins in the
+first case alone."""
 
 Ranges = tuple[tuple[int, int], ...]
 
