@@ -16,8 +16,8 @@ from labkit.benchmark.work import Work, roofline, work
 from labkit.generation import Event, FastPath
 from labkit.interleave import MODES, VANILLA
 from labkit.interleave.rate import speech_rate
+from labkit.memory import free_memory
 from labkit.model import RELEASED_MODULES, SpeechLM, estimate_memory, size_config
-from labkit.model.memory import free_memory
 from labkit.vocabulary import Vocabulary, released_vocabulary
 from labkit.vocabulary.layout import CHAT_SPECIALS, released_specials
 
