@@ -13,6 +13,7 @@ from labkit.data import speaking
 from labkit.data.corpus import AUDIO, INDEX, Corpus, CorpusSpec, generate
 from labkit.data.phonemes import LANGUAGES, SILENCE, phoneme_inventory
 from labkit.data.plan import plan
+from labkit.data.prosody import PROSODIES
 from labkit.paths import CACHE_VARIABLE
 
 SPEC = CorpusSpec(sentences=80, validation=10, test=8, probes=12)
@@ -256,6 +257,18 @@ def test_the_command_sums_up_what_it_made(tmp_path):
     )
     assert failed.returncode != 0
     assert "cannot be negative" in failed.stderr
+
+
+@pytest.mark.parametrize("prosody", PROSODIES)
+def test_the_command_speaks_as_it_is_told(prosody, monkeypatch):
+    asked = []
+    monkeypatch.setattr(command, "generate", lambda spec, **_: asked.append(spec))
+    monkeypatch.setattr(command, "summary", lambda _: "")
+    command.main(["--prosody", prosody])
+    command.main([])
+    assert asked == [CorpusSpec(prosody=prosody), CorpusSpec()]
+    with pytest.raises(SystemExit):
+        command.main(["--prosody", "sung"])
 
 
 def test_the_summary_counts(corpus):

@@ -8,6 +8,7 @@ from collections import Counter
 from labkit.data.corpus import Corpus, CorpusSpec, generate
 from labkit.data.lexicon import vocabulary_words
 from labkit.data.phonemes import LANGUAGES
+from labkit.data.prosody import PROSODIES
 
 LANGUAGE_NAMES = {"en": "English", "cmn": "Mandarin"}
 
@@ -40,14 +41,20 @@ def _table(name: str, counts: Counter) -> str:
     return f"  by {name}: " + ", ".join(f"{key} {count}" for key, count in sorted(counts.items()))
 
 
-def main() -> None:
+def main(typed: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m labkit.data", description=__doc__.partition(": ")[2])
     parser.add_argument("--sentences", type=int, default=CorpusSpec.sentences, help="training sentences")
     parser.add_argument("--seed", type=int, default=CorpusSpec.seed)
+    parser.add_argument(
+        "--prosody",
+        choices=PROSODIES,
+        default=CorpusSpec.prosody,
+        help="varied, as the codec and its judge learn it, or even, as the toy language model does",
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes that speak at the same time")
-    arguments = parser.parse_args()
-    spec = CorpusSpec(sentences=arguments.sentences, seed=arguments.seed)
+    arguments = parser.parse_args(typed)
+    spec = CorpusSpec(sentences=arguments.sentences, seed=arguments.seed, prosody=arguments.prosody)
     print(summary(generate(spec, workers=arguments.workers)))
 
 

@@ -8,7 +8,7 @@
     >>> corpus.indices(language="en", split="train", kind=("plain", "homograph"))
     >>> first, second = corpus.probes("cmn")[0]                      # a held-out minimal pair
 
-On the command line: ``python -m labkit.data --sentences 14000 --seed 0``.
+On the command line: ``python -m labkit.data --sentences 14000 --seed 0 --prosody varied``.
 """
 
 from __future__ import annotations
