@@ -10,11 +10,11 @@ from tiny import VOCABULARY, random_ids, tiny_model
 
 from labkit.benchmark import __main__ as command
 from labkit.benchmark import modes
-from labkit.benchmark.contenders import WellFormed, contenders, plain_generate, plain_twin
+from labkit.benchmark.contenders import contenders, plain_generate, plain_twin
 from labkit.benchmark.first_audio import benchmark_first_audio, chunk_tokens
 from labkit.benchmark.length import benchmark_length
 from labkit.benchmark.modes import Setting, benchmark_modes, table_8, vocabulary_of
-from labkit.generation import FastPath, generate
+from labkit.generation import FastPath, InLayout, generate
 from labkit.interleave import BALANCE, BOOST, MODES, TURBO, VANILLA, Content
 from labkit.model import size_config
 from labkit.vocabulary import released_vocabulary
@@ -55,7 +55,7 @@ def test_the_twin_shares_its_weights() -> None:
 
 
 def test_chunks_begin_and_end_where_the_content_says() -> None:
-    choose = WellFormed(BOOST)
+    choose = InLayout(BOOST)
     logits = torch.tensor([[9.0, 1.0, 2.0]])
     for slot in range(30):
         assert int(choose(logits)) == {Content.TEXT: 0, Content.AUDIO: 2}.get(BOOST.holds(slot), 0)

@@ -15,10 +15,9 @@ from labkit.audio.glm4_voice.tokenizer import TokenizerConfig, WhisperVQ
 from labkit.audio.sensevoice.encoder import EncoderConfig
 from labkit.benchmark.first_audio import benchmark_first_audio
 from labkit.checkpoints import CheckpointError
-from labkit.generation import FastPath, TextPiece
+from labkit.generation import FastPath, InLayout, TextPiece
 from labkit.generation.release import PARTS, Release, load_release
 from labkit.generation.tasks import Assistant, Reply, Sound
-from labkit.generation.tiny_release import InLayout
 from labkit.interleave import deinterleave, interleave, mode
 from labkit.model import count_parameters, size_config
 from labkit.model.plus import AudioTower

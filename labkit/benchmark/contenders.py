@@ -6,31 +6,13 @@ from dataclasses import dataclass, field
 import torch
 from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM
 
-from labkit.generation import Event, FastPath, generate
-from labkit.interleave import MODES, Content, InterleaveMode
+from labkit.generation import Event, FastPath, InLayout, generate
+from labkit.interleave import MODES, InterleaveMode
 from labkit.model import SpeechLM
 from labkit.vocabulary import Vocabulary
 
 YARDSTICK = "transformers"
 CUT = ", cut head"
-
-
-class WellFormed:
-    """Greedy choice, except that audio chunks begin and end where the mode's content says.
-
-    Random weights know nothing of chunks; without this, what a cut head has to score would be random.
-    """
-
-    def __init__(self, mode: InterleaveMode) -> None:
-        self._mode, self._slot = mode, 0
-
-    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        content = self._mode.holds(self._slot)
-        self._slot += 1
-        if content in (Content.BEGIN_OF_AUDIO, Content.END_OF_AUDIO):
-            return torch.zeros(logits.shape[0], dtype=torch.long, device=logits.device)  # the tag comes first
-        first = int(content is Content.AUDIO)  # not the tag that would end the chunk
-        return logits[:, first:].argmax(-1) + first
 
 
 def plain_twin(model: SpeechLM) -> Qwen2ForCausalLM:
@@ -129,7 +111,7 @@ def cut(
             prompt,
             mode,
             max_new_tokens=tokens,
-            choose=WellFormed(mode),
+            choose=InLayout(mode),
             vocabulary=vocabulary,
             stop_ids=(),
             constrained=True,

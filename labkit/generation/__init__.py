@@ -3,7 +3,7 @@
 from labkit.generation.events import Event, GenerationReport
 from labkit.generation.fast import FastPath
 from labkit.generation.generate import DEFAULT_MAX_NEW_TOKENS, Generation, generate
-from labkit.generation.sampling import Sampler, greedy
+from labkit.generation.sampling import InLayout, Sampler, greedy
 from labkit.generation.state import GenerationState
 from labkit.generation.streaming import AudioChunk, TextPiece, stream
 
@@ -15,6 +15,7 @@ __all__ = [
     "Generation",
     "GenerationReport",
     "GenerationState",
+    "InLayout",
     "Sampler",
     "TextPiece",
     "generate",

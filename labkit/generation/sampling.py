@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from labkit.interleave import Content, InterleaveMode, parse
+
 Choose = Callable[[torch.Tensor], torch.Tensor]
 """From logits ``(batch, candidates)`` to the index ``(batch,)`` of the candidate chosen."""
 
@@ -11,6 +13,25 @@ Choose = Callable[[torch.Tensor], torch.Tensor]
 def greedy(logits: torch.Tensor) -> torch.Tensor:
     """The most likely token of each sequence."""
     return logits.argmax(-1)
+
+
+class InLayout:
+    """Greedy choice for constrained decoding, except that audio chunks begin and end where the mode's content says.
+
+    For random weights, which know nothing of chunks. It counts the slots: one for each generation.
+    """
+
+    def __init__(self, mode: InterleaveMode | str) -> None:
+        self._mode, self._slot = parse(mode), 0
+
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        """Places among the candidates ``(batch,)``, whose logits are ``(batch, candidates)``."""
+        content = self._mode.holds(self._slot)
+        self._slot += 1
+        if content in (Content.BEGIN_OF_AUDIO, Content.END_OF_AUDIO):
+            return torch.zeros(len(logits), dtype=torch.long, device=logits.device)  # the tag comes first
+        first = int(content is Content.AUDIO)  # not the tag that would end the chunk
+        return logits[:, first:].argmax(-1) + first
 
 
 class Sampler:

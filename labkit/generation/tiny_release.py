@@ -22,7 +22,6 @@ from labkit.audio.random_weights import randomize
 from labkit.audio.sensevoice.encoder import EncoderConfig
 from labkit.audio.sensevoice.features import STATISTICS, WIDTH, Normalisation
 from labkit.generation.release import Release
-from labkit.interleave import Content, InterleaveMode, parse
 from labkit.model import RELEASED_MODULES, SpeechLM, save_speech_lm
 from labkit.model.checkpoint import split_shards
 from labkit.model.layout import PLUS_MODEL_TYPES, released_config, released_state
@@ -54,26 +53,6 @@ HIFT = HiFTConfig(channels=16, pitch_channels=16)
 SENSEVOICE = EncoderConfig(width=32, feed_forward=64, layers=3, second_layers=2)
 PITCH = 120.0  # Hz, about which the random voice hums
 SHARD_BYTES = 100_000
-
-
-class InLayout:
-    """Greedy choice for constrained decoding, except that chunks begin and end where the mode's content says.
-
-    Random weights know nothing of chunks.
-    """
-
-    def __init__(self, mode: InterleaveMode | str) -> None:
-        self._mode, self._slot = parse(mode), 0
-
-    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        """Ids' places among the candidates `(batch,)`, whose logits are `(batch, candidates)`."""
-        content = self._mode.holds(self._slot)
-        self._slot += 1
-        if content in (Content.BEGIN_OF_AUDIO, Content.END_OF_AUDIO):
-            return torch.zeros(
-                len(logits), dtype=torch.long, device=logits.device
-            )  # the tag is the first candidate
-        return logits.argmax(-1)
 
 
 def write_tiny_release(
@@ -178,7 +157,7 @@ def write_plus(folder: Path, model: SpeechLM, generator: torch.Generator) -> Non
     config = {
         **released_config(model),
         "model_type": PLUS_MODEL_TYPES[0],
-        "architectures": ["Qwen2MTPSenseVoiceForCausalLM"],
+        "architectures": [PLUS_CLASS],
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     # Roughly where log filter banks of 16-bit speech lie.
