@@ -7,6 +7,7 @@ import torch
 from tiny import GOLDEN, golden_model, random_ids, tiny_model
 
 from labkit.model import grow_chain, grow_vocabulary, load_speech_lm, save_speech_lm
+from labkit.model.growth import place_audio_tokens
 from labkit.model.layout import released_state
 
 
@@ -76,6 +77,22 @@ def test_new_rows_are_the_mean_of_the_old(tied: bool, tmp_path) -> None:
 def test_a_vocabulary_cannot_shrink_into_its_tokens() -> None:
     with pytest.raises(ValueError, match="cannot grow to 50"):
         grow_vocabulary(tiny_model(0), 50)
+
+
+def test_audio_tokens_begin_where_the_codec_has_them() -> None:
+    model = tiny_model(0)
+    before = model.backbone.model.embed_tokens.weight.detach().clone()
+    codes = torch.randn(6, 4, generator=torch.Generator().manual_seed(3))
+    codes[5] = codes[2] + 0.01
+    place_audio_tokens(model, 10, codes, torch.Generator().manual_seed(0))
+    after = model.backbone.model.embed_tokens.weight.detach()
+    assert torch.equal(before[:10], after[:10])
+    assert torch.equal(before[16:], after[16:])
+    distances = torch.cdist(after[10:16], after[10:16]).fill_diagonal_(torch.inf)
+    assert distances.argmin(1)[2] == 5, "codes that are near each other stay so"
+    torch.testing.assert_close(after[10:16].mean(0), before[10:16].mean(0))
+    with pytest.raises(ValueError, match="do not fit"):
+        place_audio_tokens(model, model.config.vocab_size - 3, codes, torch.Generator())
 
 
 def test_golden_models_are_left_alone() -> None:

@@ -19,6 +19,7 @@ from labkit.data.packing import EncodedSample, PackedRow, pack
 from labkit.training.history import read_history
 from labkit.training.loop import LoopSettings, train
 from labkit.training.objective import SpeechObjective
+from labkit.training.optimizers import OPTIMIZERS
 from labkit.training.processes import processes
 from labkit.training.stages import STAGES, Part, StageError, stage
 from labkit.training.stream import RowStream
@@ -34,6 +35,9 @@ SETTINGS = LoopSettings(
     checkpoint_every=2,
 )
 
+SHARED = replace(SETTINGS, optimizer="muon")
+"""What two processes train with: both optimizers."""
+
 
 def rows(epoch: int) -> list[PackedRow]:
     samples = []
@@ -44,12 +48,12 @@ def rows(epoch: int) -> list[PackedRow]:
     return pack(samples, 40)
 
 
-def moved(number: int, modules: int) -> set[str]:
+def moved(number: int, modules: int, optimizer: str) -> set[str]:
     """Names of the parameters that one step of a stage changes."""
     model = tiny_model(modules)
     before = {name: value.clone() for name, value in model.named_parameters()}
     # The stage grows new modules; those have no "before" and are compared with what growing gives.
-    settings = replace(SETTINGS, steps=1, warmup=0.0)
+    settings = replace(SETTINGS, steps=1, warmup=0.0, optimizer=optimizer)
     grown = stage(number).prepare(tiny_model(modules), torch.Generator().manual_seed(settings.seed))
     before |= {name: value.detach().clone() for name, value in grown.named_parameters()}
     train(model, stage(number), RowStream(rows), settings)
@@ -91,9 +95,10 @@ def names(modules: int, backbone: bool, chain: bool) -> set[str]:
         (4, 3, 3, True, True),
     ],
 )
-def test_each_stage_moves_exactly_its_parameters(number, before, after, backbone, chain):
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_each_stage_moves_exactly_its_parameters(number, before, after, backbone, chain, optimizer):
     # A key's bias shifts all scores of a query alike, so its gradient is zero but for rounding.
-    assert moved(number, before) ^ names(after, backbone, chain) <= {
+    assert moved(number, before, optimizer) ^ names(after, backbone, chain) <= {
         name for name in names(after, backbone, chain) if name.endswith("k_proj.bias")
     }
 
@@ -122,9 +127,10 @@ def test_batches_change_nothing():
                 assert one[name] == pytest.approx(other[name], abs=1e-4), name
 
 
-@pytest.mark.parametrize("tied", [False, True])
-def test_a_resumed_run_ends_with_the_same_losses(tmp_path, tied):
-    straight = train(tiny_model(1, tie_word_embeddings=tied), stage(4), RowStream(rows), SETTINGS)
+@pytest.mark.parametrize(("tied", "optimizer"), [(False, "adamw"), (True, "adamw"), (True, "muon")])
+def test_a_resumed_run_ends_with_the_same_losses(tmp_path, tied, optimizer):
+    settings = replace(SETTINGS, optimizer=optimizer)
+    straight = train(tiny_model(1, tie_word_embeddings=tied), stage(4), RowStream(rows), settings)
 
     class Stop(Exception):
         pass
@@ -135,10 +141,10 @@ def test_a_resumed_run_ends_with_the_same_losses(tmp_path, tied):
 
     model = tiny_model(1, tie_word_embeddings=tied)
     with pytest.raises(Stop):
-        train(model, stage(4), RowStream(rows), SETTINGS, folder=tmp_path, listeners=[stop])
+        train(model, stage(4), RowStream(rows), settings, folder=tmp_path, listeners=[stop])
     assert len(read_history(tmp_path)) == 4
     model = tiny_model(1, seed=5, tie_word_embeddings=tied)  # its weights come from the checkpoint
-    resumed = train(model, stage(4), RowStream(rows), SETTINGS, folder=tmp_path)
+    resumed = train(model, stage(4), RowStream(rows), settings, folder=tmp_path)
     assert [row["step"] for row in resumed] == list(range(6))
     seconds = [row["seconds"] for row in resumed]
     assert seconds == sorted(seconds), "a resumed run goes on counting where it stopped"
@@ -213,7 +219,7 @@ def finals(folder: Path) -> dict[str, float]:
 
 
 def test_two_processes_train_as_one_does_also_after_a_kill(tmp_path):
-    single = train(tiny_model(2), stage(4), RowStream(rows), SETTINGS)[-1]
+    single = train(tiny_model(2), stage(4), RowStream(rows), SHARED)[-1]
     AcceleratorState._reset_state(True)
     run = launch(tmp_path, 2, "slow")
     deadline = time.monotonic() + 120
@@ -234,7 +240,7 @@ def main(folder: str, pace: str = "") -> None:
         if pace:
             time.sleep(1)
 
-    train(tiny_model(2), stage(4), RowStream(rows), SETTINGS, folder=Path(folder), listeners=[wait])
+    train(tiny_model(2), stage(4), RowStream(rows), SHARED, folder=Path(folder), listeners=[wait])
     assert processes().num_processes == int(os.environ["WORLD_SIZE"]) == 2, "each process trained on its own"
     print(json.dumps(finals(Path(folder))))
 

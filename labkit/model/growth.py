@@ -81,6 +81,36 @@ def grow_vocabulary(model: SpeechLM, vocab_size: int, used_rows: int | None = No
     return model
 
 
+@torch.no_grad()
+def place_audio_tokens(
+    model: SpeechLM, first_row: int, codes: torch.Tensor, generator: torch.Generator
+) -> SpeechLM:
+    """Start the audio tokens' rows of embedding and head from the codec's codebook, in place.
+
+    Tokens that stand for like sounds then begin alike, and what a small model learns of one holds for the others. The
+    paper does not say where the released model's began.
+
+    Args:
+        model: whose vocabulary has the audio tokens.
+        first_row: id of the first audio token.
+        codes: ``(audio tokens, width)`` the codec's vectors. A random projection takes them to the hidden size.
+        generator: for the projection.
+
+    Raises:
+        ValueError: there are more codes than rows from the first on.
+    """
+    rows = slice(first_row, first_row + len(codes))
+    if rows.stop > model.config.vocab_size:
+        raise ValueError(f"{len(codes)} codes from row {first_row} do not fit {model.config.vocab_size} rows")
+    drawn = torch.randn(codes.shape[1], model.config.hidden_size, generator=generator)
+    placed = (codes.float() - codes.float().mean(0)).cpu() @ drawn
+    placed *= model.config.initializer_range / placed.std()
+    embedding, head = model.backbone.model.embed_tokens, model.backbone.lm_head
+    for weight in {id(each): each for each in (embedding.weight, head.weight)}.values():
+        weight[rows] = weight[rows].mean(0) + placed.to(weight)
+    return model
+
+
 def _longer(weight: torch.nn.Parameter, used: int, rows: int) -> torch.nn.Parameter:
     kept = weight[:used]
     new = kept.float().mean(0, keepdim=True).to(weight.dtype).expand(rows - used, -1)

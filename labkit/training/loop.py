@@ -1,6 +1,6 @@
 """The training loop of all stages, on accelerate: one process or many, CPU or GPU, without a line changed.
 
-    for every step:  take its rows -> loss of each batch -> backward -> clip -> AdamW -> cosine -> log -> checkpoint
+    for every step:  take its rows -> loss of each batch -> backward -> clip -> optimizer -> cosine -> log -> checkpoint
 
 Step `s` always takes the same rows of the stream, shared out among processes and batches; every loss is a sum divided
 by the targets of the *whole* step. So the losses do not depend on how many processes there are, nor on how many
@@ -24,7 +24,8 @@ from labkit.data.packing import PackedRow, collate
 from labkit.model import SpeechLM
 from labkit.training.history import History, Listener
 from labkit.training.objective import Measures, SpeechObjective, count_targets
-from labkit.training.stages import BETAS, Part, Stage
+from labkit.training.optimizers import OPTIMIZERS, learning_rates, make_optimizers
+from labkit.training.stages import Part, Stage
 from labkit.training.stream import RowStream
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
@@ -41,6 +42,7 @@ class LoopSettings:
         learning_rates: by part; the stage's own, which are the paper's, where a part is missing.
         warmup: share of the steps with a linearly rising learning rate; a cosine to zero follows.
         clip: largest norm of the gradient.
+        optimizer: one of `labkit.training.optimizers.OPTIMIZERS`; the paper's is AdamW.
         precision: "no", "bf16", or "auto" for bf16 where there is a GPU.
         log_every: steps per row of the history.
         checkpoint_every: steps per checkpoint.
@@ -56,6 +58,7 @@ class LoopSettings:
     learning_rates: dict[Part, float] = field(default_factory=dict)
     warmup: float = 0.03
     clip: float = 1.0
+    optimizer: str = "adamw"
     precision: str = "auto"
     log_every: int = 10
     checkpoint_every: int = 200
@@ -67,6 +70,8 @@ class LoopSettings:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.precision not in ("auto", "no", "bf16"):
             raise ValueError(f"precision is auto, no or bf16, not {self.precision!r}")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer is {' or '.join(OPTIMIZERS)}, not {self.optimizer!r}")
 
 
 def train(
@@ -122,13 +127,15 @@ class _Run:
         self.accelerator = Accelerator(mixed_precision=precision)
         self.batches = self._batches_per_step()
         self.accelerator.gradient_accumulation_steps = self.batches
-        optimizer = torch.optim.AdamW(self._groups(model), betas=BETAS, weight_decay=stage.weight_decay)
-        self.scheduler = get_cosine_schedule_with_warmup(
-            optimizer, round(settings.warmup * settings.steps), settings.steps
-        )
-        self.objective, self.optimizer = self.accelerator.prepare(SpeechObjective(model), optimizer)
-        # Not prepared by accelerate, which would step it once for every process.
-        self.accelerator.register_for_checkpointing(self.scheduler)
+        rates = {part: stage.learning_rates[part] for part in stage.trains} | settings.learning_rates
+        optimizers = make_optimizers(model, stage, rates, settings.optimizer)
+        warmup = round(settings.warmup * settings.steps)
+        self.schedulers = [
+            get_cosine_schedule_with_warmup(each, warmup, settings.steps) for each in optimizers
+        ]
+        self.objective, *self.optimizers = self.accelerator.prepare(SpeechObjective(model), *optimizers)
+        # Not prepared by accelerate, which would step them once for every process.
+        self.accelerator.register_for_checkpointing(*self.schedulers)
 
     def run(self) -> History:
         start, settings = self._resume(), self.settings
@@ -146,7 +153,7 @@ class _Run:
         )
         with bar:
             for step in range(start, settings.steps):
-                rates = dict(zip(self.stage.trains, self.scheduler.get_last_lr(), strict=True))
+                rates = learning_rates(self.optimizers)
                 parts, norm = self._step(step)
                 since.append(parts)
                 done = step + 1
@@ -186,9 +193,11 @@ class _Run:
                 if self.accelerator.sync_gradients:
                     parameters = list(self.objective.parameters())
                     norm = float(self.accelerator.clip_grad_norm_(parameters, self.settings.clip))
-                self.optimizer.step()
-                self.optimizer.zero_grad()
-        self.scheduler.step()
+                for optimizer in self.optimizers:
+                    optimizer.step()
+                    optimizer.zero_grad()
+        for scheduler in self.schedulers:
+            scheduler.step()
         return self.accelerator.reduce(total).cpu(), norm
 
     def _backward(self, batch: Sequence[PackedRow], num_items: int, step: int) -> torch.Tensor:
@@ -198,7 +207,8 @@ class _Run:
             if not torch.isfinite(loss):
                 raise FloatingPointError(
                     f"the loss is {loss.item()} at step {step} of stage {self.stage.number}; lower the learning "
-                    f"rate {self._rates()} or the clipping norm ({self.settings.clip}), or look at the step's rows"
+                    f"rate {learning_rates(self.optimizers)} or the clipping norm ({self.settings.clip}), or look at "
+                    "the step's rows"
                 )
             # accelerate takes means over batches and processes; the losses are shares of a sum already.
             self.accelerator.backward(loss * self.batches * self.accelerator.num_processes)
@@ -232,25 +242,12 @@ class _Run:
             n for n in range(1, share + 1) if share % n == 0 and share // n <= self.settings.batch_rows
         )
 
-    def _groups(self, model: SpeechLM) -> list[dict]:
-        rates = self._rates()
-        named = list(self.stage.parameters(model))
-        return [
-            {"params": [p for owner, _, p in named if owner is part], "lr": rates[part]}
-            for part in self.stage.trains
-        ]
-
-    def _rates(self) -> dict[Part, float]:
-        return {
-            part: self.stage.learning_rates[part] for part in self.stage.trains
-        } | self.settings.learning_rates
-
     def _resume(self) -> int:
         found = [] if self.folder is None else _checkpoints(self.folder)
         if not found:
             return 0
         self.accelerator.load_state(str(found[-1]))
-        return self.scheduler.last_epoch
+        return self.schedulers[0].last_epoch
 
     def _save(self, step: int) -> None:
         # Write beside, then rename: a run killed while saving leaves the last whole checkpoint.

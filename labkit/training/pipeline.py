@@ -25,6 +25,7 @@ from labkit.data.mixture import TOY_MIXTURE, ratios_of
 from labkit.data.speech_data import SpeechData
 from labkit.data.texts import text_sentences
 from labkit.model import SpeechLM, load_speech_lm, save_speech_lm
+from labkit.model.growth import place_audio_tokens
 from labkit.model.sizes import size_config
 from labkit.paths import cache_folder, digest
 from labkit.training.history import Listener
@@ -139,13 +140,21 @@ class Pipeline:
             vocabulary = Vocabulary.from_tokenizer(self.tokenizer)
             config = size_config(self.recipe.size, vocabulary.padded_size)
             generator = torch.Generator().manual_seed(self.recipe.seed)
-            return SpeechLM.from_config(config, generator=generator, attention=attention)
+            model = SpeechLM.from_config(config, generator=generator, attention=attention)
+            return self._with_audio_tokens(model) if number else model
         before = self.model_folder(number - 1)
         if not before.is_dir():
             raise FileNotFoundError(
                 f"stage {number} starts from stage {number - 1}, but there is no model at {before}; train that first"
             )
-        return load_speech_lm(before, attention=attention, dtype=torch.float32, tell=None)
+        model = load_speech_lm(before, attention=attention, dtype=torch.float32, tell=None)
+        return self._with_audio_tokens(model) if number == 1 else model
+
+    def _with_audio_tokens(self, model: SpeechLM) -> SpeechLM:
+        """The model at the beginning of stage 1, the first that hears and speaks."""
+        first = Vocabulary.from_tokenizer(self.tokenizer).audio_offset
+        generator = torch.Generator().manual_seed(self.recipe.seed)
+        return place_audio_tokens(model, first, self.codec.tokenizer.codebook.vectors, generator)
 
     def _train(self, number: int, listeners: Sequence[Listener]) -> None:
         with processes().main_process_first():  # which tokenises the audio for all
@@ -167,12 +176,20 @@ class Pipeline:
             "recipe": asdict(self.recipe) | {"stages": {number: asdict(settings)}},
             "text pre-training": self.pretrained,
             "seconds": round(history[-1]["seconds"], 1),
-            "machine": f"{torch.get_num_threads()} threads, {platform.processor() or platform.machine()}",
+            "machine": machine(),
             "data": asdict(data.report),
             "last": history[-1],
         }
         (folder / "partial" / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
         (folder / "partial").replace(folder / "model")
+
+
+def machine() -> str:
+    """What a training runs on, in words."""
+    if torch.cuda.is_available():
+        return f"{processes().num_processes} x {torch.cuda.get_device_name()}"
+    shares = f"{processes().num_processes} process(es) of {torch.get_num_threads()} thread(s)"
+    return f"{shares}, {platform.processor() or platform.machine()}"
 
 
 def train_codec(recipe: Recipe) -> Path:

@@ -53,6 +53,10 @@ class Recipe:
         return replace(self, stages=stages)
 
 
+_TOY_SETTINGS = LoopSettings(
+    steps=3000, rows=4, learning_rates={Part.BACKBONE: 2e-3}, optimizer="muon", precision="bf16"
+)
+
 TOY = Recipe(
     name="toy",
     size="toy",
@@ -62,13 +66,11 @@ TOY = Recipe(
     row_tokens=288,
     modes=("boost", "balance"),
     stages={
-        0: LoopSettings(steps=2000, rows=4, learning_rates={Part.BACKBONE: 2e-3}, precision="bf16"),
-        1: LoopSettings(steps=24_000, rows=4, learning_rates={Part.BACKBONE: 2e-3}, precision="bf16"),
-        2: LoopSettings(steps=600, rows=4, learning_rates={Part.CHAIN: 2e-3}, precision="bf16"),
-        3: LoopSettings(steps=1500, rows=4, learning_rates={Part.CHAIN: 2e-3}, precision="bf16"),
-        4: LoopSettings(
-            steps=1500, rows=4, learning_rates={Part.BACKBONE: 5e-4, Part.CHAIN: 5e-4}, precision="bf16"
-        ),
+        0: _TOY_SETTINGS,
+        1: replace(_TOY_SETTINGS, steps=12_000),
+        2: replace(_TOY_SETTINGS, steps=400, learning_rates={Part.CHAIN: 2e-3}),
+        3: replace(_TOY_SETTINGS, steps=1000, learning_rates={Part.CHAIN: 2e-3}),
+        4: replace(_TOY_SETTINGS, steps=1500, learning_rates={Part.BACKBONE: 5e-4, Part.CHAIN: 5e-4}),
     },
 )
 

@@ -31,7 +31,7 @@ else.
 
 ## Training
 
-Seed {seed}, AdamW, cosine, {machine}.
+Seed {seed}, {optimizer}, cosine, {machine}.
 
 | stage | steps | tokens a step | learning rate | minutes | loss at the end | accuracy at the end |
 |---|---|---|---|---|---|---|
@@ -50,6 +50,8 @@ tokens, decoded and judged the same way.
 |---|---|---|---|---|---|
 {rows}
 """
+
+_OPTIMIZERS = {"adamw": "AdamW", "muon": "Muon for the layers' matrices and AdamW for the rest"}
 
 
 def release(pipeline: Pipeline, number: int, folder: Path) -> Path:
@@ -92,6 +94,7 @@ def compact(path: Path) -> None:
 def write_card(folder: Path) -> None:
     """The model's card, from the numbers beside it: `training.json`, and `scores.json` once it has been evaluated."""
     training = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
+    (settings,) = training["runs"][-1]["recipe"]["stages"].values()
     card = _CARD.format(
         title=folder.name,
         parameters=training["parameters"] / 1e6,
@@ -100,6 +103,7 @@ def write_card(folder: Path) -> None:
         corpus=CorpusSpec(**{name: _tuples(value) for name, value in training["corpus"].items()}),
         command=training["command"],
         seed=training["seed"],
+        optimizer=_OPTIMIZERS[settings["optimizer"]],
         machine=training["runs"][-1]["machine"],
         stages="\n".join(map(_stage_row, training["runs"])),
     )
