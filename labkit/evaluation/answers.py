@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from labkit.audio.codec import Codec
 from labkit.data.corpus import Utterance
 from labkit.generation import generate
+from labkit.generation.matching import check_match
 from labkit.interleave import Content, InterleaveMode, content_of, deinterleave, interleave
 from labkit.model import SpeechLM
 from labkit.statistics import Estimate, mean, proportion
@@ -60,7 +61,7 @@ class SpeechSystem:
         max_new_tokens: where an answer that does not end is cut.
 
     Raises:
-        ValueError: the codec's codebook is not the tokenizer's, or the tokenizer has more ids than the model.
+        ValueError: they do not belong together, or a number below 1.
     """
 
     model: SpeechLM
@@ -70,17 +71,7 @@ class SpeechSystem:
     max_new_tokens: int = MAX_NEW_TOKENS
 
     def __post_init__(self) -> None:
-        vocabulary = self.vocabulary
-        if vocabulary.audio_count != self.codec.size:
-            raise ValueError(
-                f"the tokenizer has {vocabulary.audio_count} audio tokens, the codec {self.codec.size}: this "
-                "model learned another codec's tokens; give the codec that it was trained with"
-            )
-        if vocabulary.size > self.model.config.vocab_size:
-            raise ValueError(
-                f"the tokenizer has {vocabulary.size} ids, the model only {self.model.config.vocab_size} rows; "
-                "give the tokenizer that lies beside the model"
-            )
+        check_match(self.model, self.vocabulary, self.codec)
         for name in ("batch", "max_new_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

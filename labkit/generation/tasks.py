@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from labkit.audio.codec import STREAMING_STEPS, Codec, ContinuousEncoder
 from labkit.generation.generate import Generation, generate
+from labkit.generation.matching import check_match
 from labkit.generation.sampling import Choose, greedy
 from labkit.generation.streaming import AudioChunk, TextPiece, stream
 from labkit.interleave import VANILLA, InterleaveMode
@@ -32,8 +33,6 @@ from labkit.vocabulary.prompts import (
 
 Speech = tuple[object, int]
 """A waveform, as codecs take it, and its sample rate in Hz."""
-
-MOST_SPARE_ROWS = 512  # rows that a model may have beyond its tokenizer's ids, from padding
 
 
 @dataclass(frozen=True)
@@ -115,17 +114,8 @@ class Assistant:
     ears: ContinuousEncoder | None = None
 
     def __post_init__(self) -> None:
-        vocabulary, rows = self.vocabulary, self.model.config.vocab_size
-        if vocabulary.audio_count != self.codec.size:
-            raise ValueError(
-                f"the tokenizer has {vocabulary.audio_count} audio tokens, the codec {self.codec.size}; give the codec "
-                "that the model was trained with"
-            )
-        if not vocabulary.size <= rows < vocabulary.size + MOST_SPARE_ROWS:
-            raise ValueError(
-                f"the tokenizer has {vocabulary.size} ids, the model {rows} rows; give the tokenizer that lies beside "
-                "the model"
-            )
+        vocabulary = self.vocabulary
+        check_match(self.model, vocabulary, self.codec)
         if (vocabulary.context_of_audio is None) != (self.ears is None):
             raise ValueError(
                 "a tokenizer with <|context_of_audio|> is VITA-Audio-Plus's and needs its ears, one without is not and "
