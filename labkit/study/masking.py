@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-import torch
 from tqdm.auto import tqdm
 
 from labkit.data.corpus import Utterance
@@ -19,7 +18,7 @@ from labkit.evaluation.answers import SpeechSystem
 from labkit.evaluation.listener import Listener
 from labkit.interleave import InterleaveMode
 from labkit.model.knockouts import Knockout
-from labkit.model.selectors import Tokens, tokens_marked
+from labkit.model.selectors import tokens_at
 from labkit.statistics import Estimate, clustered_proportion
 from labkit.study.continuation import go_on
 from labkit.study.script import Script, script
@@ -203,7 +202,9 @@ def cutting(
             for row in rows
         ]
         hidden = [condition.hidden(scripts[row]) for row in rows]
-        return system.model.knocked_out([Knockout(_marked(looking), _marked(hidden), name=condition.name)])
+        return system.model.knocked_out(
+            [Knockout(tokens_at(*looking), tokens_at(*hidden), name=condition.name)]
+        )
 
     return change
 
@@ -224,14 +225,6 @@ def making(script: Script, mode: InterleaveMode, span: range) -> list[int]:
             slot -= 1
             rows.add(script.prompt + slot - 1)
     return sorted(rows - set(script.text))
-
-
-def _marked(positions: Sequence[Sequence[int]]) -> Tokens:
-    """The tokens at these positions, one list per sequence."""
-    marks = torch.zeros(len(positions), max(max(each, default=0) for each in positions) + 1, dtype=torch.bool)
-    for row, each in enumerate(positions):
-        marks[row, list(each)] = True
-    return tokens_marked(marks)
 
 
 def masking_measures(rows: Sequence[MaskedRow]) -> dict[str, dict[str, Estimate]]:
