@@ -21,7 +21,7 @@ from labkit.audio.toy import ToyCodec
 from labkit.data.audio_tokens import AudioTokens, codec_fingerprint
 from labkit.data.corpus import corpus_key, generate
 from labkit.data.export import export
-from labkit.data.mixture import TOY_MIXTURE, ratios_of
+from labkit.data.mixture import ratios_of
 from labkit.data.speech_data import SpeechData
 from labkit.data.texts import text_sentences
 from labkit.model import SpeechLM, load_speech_lm, save_speech_lm
@@ -61,7 +61,12 @@ class Pipeline:
         if codec is None and recipe.codec is not None:
             codec = train_codec(recipe)
         self.codec = ToyCodec.load(codec)
-        shared = asdict(replace(recipe, stages={})), corpus_key(recipe.corpus), codec_fingerprint(self.codec)
+        # Stages and what they draw name the stages' own folders.
+        shared = (
+            asdict(replace(recipe, stages={}, mixture=())),
+            corpus_key(recipe.corpus),
+            codec_fingerprint(self.codec),
+        )
         name = f"{recipe.name}-{digest(shared)}"
         self.folder = Path(folder) / name if folder else cache_folder("training", "speech-lm", name)
 
@@ -89,7 +94,7 @@ class Pipeline:
         """The mixture of a stage, tokenised and ready to be packed."""
         return SpeechData(
             self._samples / "train",
-            ratios_of(TOY_MIXTURE, number),
+            ratios_of(self.recipe.mixture, number),
             self.tokenizer,
             audio=self._audio_tokens if number else None,
             length=self.recipe.row_tokens,
@@ -128,7 +133,8 @@ class Pipeline:
         """Named after all that decides the stage's outcome, so that a changed recipe never meets an old checkpoint."""
         first = 0 if self.pretrained else min(1, number)
         past = [
-            (n, asdict(self.recipe.stages[n]), ratios_of(TOY_MIXTURE, n)) for n in range(first, number + 1)
+            (n, asdict(self.recipe.stages[n]), ratios_of(self.recipe.mixture, n))
+            for n in range(first, number + 1)
         ]
         return self.folder / f"stage-{number}-{digest(past)}"
 
@@ -138,7 +144,9 @@ class Pipeline:
         attention = "sdpa" if torch.cuda.is_available() else "eager"
         if number == 0 or (number == 1 and not self.pretrained):
             vocabulary = Vocabulary.from_tokenizer(self.tokenizer)
-            config = size_config(self.recipe.size, vocabulary.padded_size)
+            layers = self.recipe.layers
+            changed = {} if layers is None else {"num_hidden_layers": layers}
+            config = size_config(self.recipe.size, vocabulary.padded_size, **changed)
             generator = torch.Generator().manual_seed(self.recipe.seed)
             model = SpeechLM.from_config(config, generator=generator, attention=attention)
             return self._with_audio_tokens(model) if number else model
@@ -173,7 +181,8 @@ class Pipeline:
         self.tokenizer.save_pretrained(folder / "partial")
         run = {
             "stage": number,
-            "recipe": asdict(self.recipe) | {"stages": {number: asdict(settings)}},
+            "recipe": asdict(replace(self.recipe, mixture=())) | {"stages": {number: asdict(settings)}},
+            "sampling ratios": ratios_of(self.recipe.mixture, number),
             "text pre-training": self.pretrained,
             "seconds": round(history[-1]["seconds"], 1),
             "machine": machine(),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from labkit.data.corpus import CorpusSpec
 from labkit.data.export import ExportSpec
+from labkit.data.mixture import TOY_MIXTURE, Dataset
 from labkit.training.loop import LoopSettings
 from labkit.training.stages import Part
 from labkit.training.train_codec import CodecRecipe
@@ -29,6 +30,8 @@ class Recipe:
         modes: whose content layouts the targets have, drawn sample by sample. Boost and Balance stand for all
             four: Turbo has Boost's layout and Vanilla Balance's.
         stages: how long and how fast each stage runs.
+        mixture: what each stage draws, and how often.
+        layers: of the backbone; None for as many as the size has.
         codec: how its codec is trained, where the one that ships does not know its voices.
         seed: of the first weights, the mixture and the packing.
     """
@@ -41,6 +44,8 @@ class Recipe:
     row_tokens: int
     modes: tuple[str, ...]
     stages: dict[int, LoopSettings]
+    mixture: tuple[Dataset, ...] = TOY_MIXTURE
+    layers: int | None = None
     codec: CodecRecipe | None = None
     seed: int = 0
 

@@ -1,0 +1,255 @@
+"""Is it language modelling that makes the claim of Fig. 1b true? Backbones with other doses of it, masked alike.
+
+    python -m labkit.study.dose --doses 0 300 3000 --seeds 0 1 --out labkit/study/results/dose-response.json
+
+Each arm trains a backbone through stages 0 and 1 of the toy recipe, stage 0 as long as its dose says, and puts the same
+held-out homographs to it: the masking study, and a linear probe of the reading at the homograph's own token. Arms that
+are in the file are not trained again; trainings that were stopped go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from labkit.audio.toy import ToyCodec
+from labkit.data.corpus import generate
+from labkit.data.mixture import LONG_TEXT, TEXT
+from labkit.data.speaking import replace_bytes
+from labkit.evaluation.answers import SpeechSystem
+from labkit.evaluation.listener import Listener
+from labkit.evaluation.recogniser import PhonemeJudge
+from labkit.interleave import VANILLA
+from labkit.model import load_speech_lm
+from labkit.statistics import Estimate, clustered_proportion
+from labkit.study.masking import mask_homographs
+from labkit.study.reading_probe import probe_readings
+from labkit.training.pipeline import Pipeline
+from labkit.training.recipes import TOY, Recipe
+
+RESULTS = Path(__file__).parent / "results" / "dose-response.json"
+PROBE_SENTENCES = 1500
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One training of a backbone.
+
+    Attributes:
+        dose: optimizer steps of text pre-training (stage 0); 0 for random weights.
+        mixed: whether stage 1 goes on drawing text beside speech.
+        layers: of the backbone; None for the toy's.
+        seed: of weights and data order.
+        steps: of stage 1.
+    """
+
+    dose: int
+    mixed: bool = True
+    layers: int | None = None
+    seed: int = 0
+    steps: int = 6000
+
+    def recipe(self, base: Recipe = TOY) -> Recipe:
+        """The toy's recipe, changed as the arm says."""
+        mixture = base.mixture
+        if not self.mixed:
+            mixture = tuple(
+                replace(each, ratios=dict(each.ratios) | {1: 0.0}) if each.task in (TEXT, LONG_TEXT) else each
+                for each in mixture
+            )
+        stages = {
+            0: replace(base.stages[0], steps=max(1, self.dose)),
+            1: replace(base.stages[1], steps=self.steps),
+        }
+        return replace(base, stages=stages, mixture=mixture, layers=self.layers, seed=self.seed)
+
+
+@dataclass(frozen=True)
+class DoseRow:
+    """One homograph under one condition.
+
+    Attributes:
+        arm: which backbone said it.
+        language: "en" or "cmn".
+        utterance: index in the corpus.
+        homograph: the word.
+        distance: words from the deciding word to the homograph.
+        condition: of `labkit.study.masking.CONDITIONS`, by name.
+        right: whether it was read as the text means it.
+        babble: whether it was hardly a word.
+    """
+
+    arm: Arm
+    language: str
+    utterance: int
+    homograph: str
+    distance: int
+    condition: str
+    right: bool
+    babble: bool
+
+
+@dataclass(frozen=True)
+class DoseResults:
+    """What all arms together found.
+
+    Attributes:
+        rows: of the masking study.
+        probes: by arm and language, how often a linear probe tells the reading, by layer.
+    """
+
+    rows: tuple[DoseRow, ...]
+    probes: dict[tuple[Arm, str], tuple[Estimate, ...]]
+
+    @property
+    def arms(self) -> list[Arm]:
+        """The backbones, in the order of their training."""
+        return list(dict.fromkeys(row.arm for row in self.rows))
+
+    def read_as_meant(
+        self, language: str, condition: str, arms: Iterable[Arm], distance: int | None = None
+    ) -> Estimate:
+        """Share read as meant over these arms' seeds, with an interval that knows that homographs come in groups.
+
+        Args:
+            distance: only homographs that many words after the deciding word.
+        """
+        return self._share("right", language, condition, arms, distance)
+
+    def babble(self, language: str, condition: str, arms: Iterable[Arm]) -> Estimate:
+        """Share that is hardly a word."""
+        return self._share("babble", language, condition, arms, None)
+
+    def _share(
+        self, what: str, language: str, condition: str, arms: Iterable[Arm], distance: int | None
+    ) -> Estimate:
+        arms = set(arms)
+        rows = [
+            row
+            for row in self.rows
+            if row.arm in arms
+            and (row.language, row.condition) == (language, condition)
+            and distance in (None, row.distance)
+        ]
+        return clustered_proportion([getattr(row, what) for row in rows], [row.homograph for row in rows])
+
+
+def run_arm(
+    arm: Arm, languages: Sequence[str], probes: int, folder: Path | None = None, base: Recipe = TOY
+) -> dict:
+    """Train an arm's backbone, where that is not done yet, and examine it.
+
+    Args:
+        probes: homographs in sentences, in each language, at most.
+        folder: of checkpoints and models; None for the cache folder.
+
+    Returns:
+        What `read_results` reads, as JSON's types.
+    """
+    pipeline = Pipeline(arm.recipe(base), folder, pretrained=arm.dose > 0)
+    model = pipeline.run([0, 1] if arm.dose else [1])
+    system = SpeechSystem(
+        load_speech_lm(model, dtype=torch.float32, tell=None).eval(), pipeline.tokenizer, pipeline.codec
+    )
+    listener = Listener(ToyCodec.load(), PhonemeJudge.load())
+    corpus = generate(arm.recipe(base).corpus)
+    result = {"arm": asdict(arm), "rows": [], "probes": {}}
+    for language in languages:
+        pairs = corpus.probes(language)[:probes]
+        firsts = [pair if place % 2 else pair[::-1] for place, pair in enumerate(pairs)]
+        distances = {first.index: first.homograph.distance for first, _ in firsts}
+        result["rows"] += [
+            [
+                language,
+                row.utterance,
+                row.homograph,
+                distances[row.utterance],
+                row.condition,
+                row.right,
+                row.verdict.babble,
+            ]
+            for row in mask_homographs(system, listener, firsts, VANILLA)
+        ]
+        train = [corpus[i] for i in corpus.indices(language=language, split="train", kind="homograph")]
+        both = [utterance for pair in pairs for utterance in pair]
+        result["probes"][language] = probe_readings(system, train[:PROBE_SENTENCES], both, VANILLA)
+    return result
+
+
+def read_results(path: Path = RESULTS) -> DoseResults:
+    """The results in a file that `python -m labkit.study.dose` wrote."""
+    rows: list[DoseRow] = []
+    probes: dict[tuple[Arm, str], tuple[Estimate, ...]] = {}
+    for result in _finished(path):
+        arm = Arm(**result["arm"])
+        rows += [DoseRow(arm, *row) for row in result["rows"]]
+        probes |= {
+            (arm, name): tuple(Estimate(*each) for each in by) for name, by in result["probes"].items()
+        }
+    return DoseResults(tuple(rows), probes)
+
+
+def _finished(path: Path) -> list[dict]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+
+
+def main(typed: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m labkit.study.dose",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--doses", type=int, nargs="+", default=[0, 300, 3000], help="optimizer steps of stage 0"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument(
+        "--layers", type=int, nargs="+", default=[None], help="of the backbone; the toy's unless given"
+    )
+    parser.add_argument(
+        "--unmixed", action="store_true", help="no text in stage 1, in place of the recipe's share"
+    )
+    parser.add_argument("--steps", type=int, default=Arm.steps, help="optimizer steps of stage 1")
+    parser.add_argument("--languages", nargs="+", default=list(TOY.corpus.languages))
+    parser.add_argument("--probes", type=int, default=300, help="homographs in sentences, in each language")
+    parser.add_argument("--folder", type=Path, help="of checkpoints and models; the cache unless given")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args(typed)
+    torch.set_num_threads(options.threads)
+    arms = [
+        Arm(dose, not options.unmixed, layers, seed, options.steps)
+        for seed, layers, dose in itertools.product(options.seeds, options.layers, options.doses)
+    ]
+    done = {Arm(**each["arm"]) for each in _finished(options.out)}
+    left = [arm for arm in arms if arm not in done]
+    print(
+        f"{len(arms)} arms, {len(left)} to train: {sum(arm.dose + arm.steps for arm in left):,} optimizer steps"
+    )
+    for arm in left:
+        print(arm)
+        result = run_arm(arm, options.languages, options.probes, options.folder)
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        every = [*_finished(options.out), result]  # read anew: another process may have added an arm
+        text = "[\n" + ",\n".join(json.dumps(each, ensure_ascii=False) for each in every) + "\n]\n"
+        replace_bytes(options.out, text.encode())
+    results = read_results(options.out)
+    for arm in arms:
+        for language in options.languages:
+            shares = {
+                condition: f"{results.read_as_meant(language, condition, [arm]).value:.0%}"
+                for condition in dict.fromkeys(row.condition for row in results.rows)
+            }
+            best = max(each.value for each in results.probes[arm, language])
+            print(arm, language, shares, f"linear probe {best:.0%}")
+
+
+if __name__ == "__main__":
+    main()
