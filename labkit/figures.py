@@ -30,9 +30,8 @@ from PIL import Image
 WIDTH, HEIGHT, SCALE = 900, 450, 1.5
 SECONDS_TO_DRAW = 60
 DIGITS = 6
-STATIC_VARIABLE = (
-    "LABKIT_STATIC_FIGURES"  # set while a program executes a notebook: shown figures need pictures
-)
+STATIC_VARIABLE = "LABKIT_STATIC_FIGURES"
+"""Set while a program executes a notebook: shown figures then need pictures."""
 NO_CHROMIUM = (
     "no Chrome or Chromium found, so figures are written as HTML and JSON but not as PNG; install one"
     " (`apt-get install chromium fonts-noto-cjk`, `brew install --cask chromium`, or `plotly_get_chrome`)"

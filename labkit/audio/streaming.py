@@ -35,9 +35,7 @@ class FlowStream:
         settings, width = decoder.config.frames, decoder.config.width
         self._hidden = torch.zeros(1, 0, width)
         self._mean = torch.zeros(1, 0, settings.mel_bins)
-        self._path = torch.zeros(
-            2, 1, 0, settings.mel_bins
-        )  # (times, 1, frames, mel_bins) of the last frames
+        self._path = torch.zeros(2, 1, 0, settings.mel_bins)  # (times, 1, frames, mel_bins), the last frames
         self._times = time_grid(1)
 
     def push(self, tokens: torch.Tensor, steps: int, *, final: bool) -> torch.Tensor:

@@ -80,11 +80,9 @@ def attention_seconds(fast: FastPath, length: int, least: int, rounds: int = 10,
     drives out of the processor's own caches is counted, too.
     """
     device = fast.model.device
-    ids, padding = (
-        torch.zeros(fast.batch, length, dtype=torch.long),
-        torch.zeros(fast.batch, dtype=torch.long),
-    )
-    _, turn = fast.take_over(ids.to(device), padding.to(device))
+    ids = torch.zeros(fast.batch, length, dtype=torch.long, device=device)
+    padding = torch.zeros(fast.batch, dtype=torch.long, device=device)
+    _, turn = fast.take_over(ids, padding)
     times: dict[int, list[float]] = {least: [], length: []}
     for _ in range(rounds):
         for keys, found in times.items():

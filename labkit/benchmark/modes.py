@@ -23,10 +23,8 @@ from labkit.vocabulary.layout import CHAT_SPECIALS, released_specials
 
 FIT_TOKENS = 64
 MOST_FIT_COLUMNS = 16  # passes over a prompt happen once and follow another law: they are bound by arithmetic
-OWN_VOCABULARIES = {
-    "toy": (3584, 4096),
-    "small": (4096, 8192),
-}  # text and audio tokens of the lab's own models
+OWN_VOCABULARIES = {"toy": (3584, 4096), "small": (4096, 8192)}
+"""Text and audio tokens of the lab's own models."""
 Report = dict[str, object]
 
 
@@ -114,9 +112,8 @@ def random_model(config: Qwen2Config, setting: Setting) -> tuple[FastPath, list[
     device = torch.device(setting.device)
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", torch.cuda.current_device())
-    generator = torch.Generator(device).manual_seed(
-        setting.seed
-    )  # drawn where they are needed: 7B takes a minute
+    # Weights are drawn where they are needed: elsewhere 7B takes a minute.
+    generator = torch.Generator(device).manual_seed(setting.seed)
     model = SpeechLM.from_config(
         config,
         RELEASED_MODULES,

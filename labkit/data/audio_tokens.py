@@ -183,9 +183,8 @@ class AudioTokens:
         self._write(f"{digest} {' '.join(map(str, (len(tokens), *tokens)))}.\n")
 
     def _write(self, line: str) -> None:
-        with self.path.open(
-            "ab", buffering=0
-        ) as file:  # unbuffered: one write for a line, at the end as it then is
+        # Unbuffered: one write for a line, at the end as it then is.
+        with self.path.open("ab", buffering=0) as file:
             file.write(line.encode("ascii"))
 
 

@@ -27,9 +27,7 @@ from labkit.model import SpeechLM
 from labkit.model.few_rows import few_rows_linear, pack
 
 MOST_FIXED_ROWS = 32  # longer passes are prompts: seldom two alike, and no launch matters beside their work
-FEWEST_FIXED_KEYS = (
-    512  # a recorded or compiled pass looks at so many keys, or twice, four times, ... as many
-)
+FEWEST_FIXED_KEYS = 512  # a recorded or compiled pass looks at so many, or twice, four times, ... as many
 MOST_COMPILED = 256  # shapes of passes; torch.compile would silently give up after eight
 
 

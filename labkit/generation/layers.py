@@ -166,9 +166,8 @@ def grouped_attention(
         ``(batch, heads, rows, head_dim)``.
     """
     batch, heads, count, head_dim = query.shape
-    if (
-        count > MOST_ROWS
-    ):  # a long prompt, in blocks: its scores all at once would be the largest thing in memory
+    # A long prompt, in blocks: its scores all at once would be the largest thing in memory.
+    if count > MOST_ROWS:
         masks = [None] * count if mask is None else mask.split(MOST_ROWS, dim=2)
         blocks = zip(query.split(MOST_ROWS, dim=2), masks, strict=False)
         return torch.cat([grouped_attention(block, keys, values, own) for block, own in blocks], dim=2)

@@ -47,9 +47,8 @@ def decode_verified(
         first = state.seen[0]
         hidden = state.advance(model, 0)
         report.backbone_passes += 1
-        judged = hidden[
-            :, hidden.shape[1] - len(drafted) - 1 :
-        ]  # the rows that predict the drafts, and one more
+        # The rows that predict the drafts, and one more.
+        judged = hidden[:, hidden.shape[1] - len(drafted) - 1 :]
         for row in range(len(drafted) + 1):
             ids, logits = head(judged[:, row], index)
             confirmed = row < len(drafted) and bool(((ids == drafted[row]) | state.finished).all())

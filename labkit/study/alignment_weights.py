@@ -160,9 +160,7 @@ class _Layout:
         words = max(len(script.words) for script in scripts)
         self.ids = torch.zeros(batch, time, dtype=torch.long)
         self.mask = torch.zeros(batch, time, dtype=torch.long)
-        self.rows = torch.zeros(
-            batch, len(ROWS), audio, dtype=torch.long
-        )  # which row each audio token looks from
+        self.rows = torch.zeros(batch, len(ROWS), audio, dtype=torch.long)  # from which audio tokens look
         self.words = torch.zeros(batch, time, len(COPIES) - 1, words)  # 1 where a token belongs to a word
         self.queries = torch.zeros(batch, len(FROM), time)  # shares of the rows to take the mean over
         self.keys = torch.zeros(batch, time, len(TO))  # 1 where a token has a modality
@@ -170,9 +168,8 @@ class _Layout:
             length, own = len(script.ids), torch.tensor(script.audio)
             self.ids[index, :length] = torch.tensor(script.ids)
             self.mask[index, :length] = 1
-            self.rows[index] = own[
-                -1
-            ]  # beyond a shorter script's audio: any row that is there, cut off later
+            # Beyond a shorter script's audio: any row that is there, cut off later.
+            self.rows[index] = own[-1]
             self.rows[index, :, : len(own)] = torch.stack([own - 1, own])
             for copy, spans in enumerate((script.asked, script.written)):
                 for word, span in enumerate(spans):

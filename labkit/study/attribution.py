@@ -151,9 +151,8 @@ def ablate_words(system: SpeechSystem, contrast: Contrast, baseline: int) -> lis
     """
     words, neutral = _features(system, contrast, baseline)
     ids = torch.tensor([contrast.ids], device=system.model.device)
-    groups = torch.full_like(
-        ids, len(words)
-    )  # all that is no word is one feature, which the baseline leaves alone
+    # All that is no word is one feature, which the baseline leaves alone.
+    groups = torch.full_like(ids, len(words))
     for word, each in enumerate(words):
         groups[0, list(each)] = word
     method = FeatureAblation(_target(system, contrast))

@@ -15,9 +15,8 @@ from labkit.views.style import GRAY, GREEN
 WIDTH = 920
 AUDIO_WIDTH, TAG_WIDTH, LETTER = 22, 14, 10
 TOKEN, WAVE, LINE = 32, 36, 84
-SHADES = (
-    "#004a75 #005e93 #0072b2 #2a87bf #4b99cb #69abd6 #85bce0 #9fcbe9 #b6d8f0 #cbe4f6".split()
-)  # of module 0, 1, ...; those of the style sheet
+SHADES = "#004a75 #005e93 #0072b2 #2a87bf #4b99cb #69abd6 #85bce0 #9fcbe9 #b6d8f0 #cbe4f6".split()
+"""Of module 0, 1, ...; those of the style sheet."""
 WHITE_ON = 3  # the darkest shades are written on in white
 
 

@@ -114,9 +114,8 @@ def load_tokenizer(path_or_hub_id: str | Path) -> PreTrainedTokenizerBase:
         FileNotFoundError: neither a folder with a tokenizer nor a hub id that can be reached or is cached.
     """
     try:
-        if (
-            Path(path_or_hub_id) / "tokenizer.json"
-        ).is_file():  # all there is to know, whatever model lies beside it
+        # All there is to know stands in this file, whatever model lies beside it.
+        if (Path(path_or_hub_id) / "tokenizer.json").is_file():
             return PreTrainedTokenizerFast.from_pretrained(str(path_or_hub_id))
         return AutoTokenizer.from_pretrained(str(path_or_hub_id), trust_remote_code=False)
     except (OSError, ValueError) as error:

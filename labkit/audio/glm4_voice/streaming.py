@@ -131,9 +131,8 @@ class VocoderStream:
         self._mel = weight.new_zeros(1, config.mel_bins, 0)  # spoken frames that the next ones depend on
         self._source = weight.new_zeros(1, 1, 0)  # theirs
         self._pending = self._mel  # settled frames whose future is not known yet
-        self._noise = weight.new_zeros(
-            1, config.harmonics + 1, 0
-        )  # of the frames that were drawn for, not spoken
+        # Of the frames that were drawn for, not spoken.
+        self._noise = weight.new_zeros(1, config.harmonics + 1, 0)
         self._cycles: torch.Tensor | None = None  # that each harmonic has run
 
     def push(
