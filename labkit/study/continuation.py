@@ -38,8 +38,8 @@ class Continuation:
 
 
 Change = Callable[[Sequence[int]], AbstractContextManager]
-"""From the indices of the scripts in a batch to what is to be in force while they are continued, such as
-``lambda rows: model.knocked_out(...)`` with token sets that hold one range for each of them."""
+"""From the indices of the scripts (or contrasts) in a batch to what is to be in force while they are continued or read,
+such as ``lambda rows: model.knocked_out(...)`` with token sets that hold one range for each of them."""
 
 
 @torch.inference_mode()

@@ -13,8 +13,8 @@ experiment of this room that needs a number rather than a sound asks what become
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +25,7 @@ from labkit.evaluation.answers import SpeechSystem
 from labkit.interleave import InterleaveMode
 from labkit.model import SpeechLM
 from labkit.model.speech_lm import SpeechOutput
-from labkit.study.continuation import go_on
+from labkit.study.continuation import Change, go_on
 from labkit.study.masking import Probe, making
 from labkit.study.script import Script, script
 from labkit.study.verdict import Window, window
@@ -179,17 +179,13 @@ def _until(
     return tuple(ids)
 
 
-Force = Callable[[Sequence[int]], AbstractContextManager]
-"""From the indices of the contrasts in a batch to what is to be in force while they are read."""
-
-
 @torch.inference_mode()
 def log_odds(
     system: SpeechSystem,
     contrasts: Sequence[Contrast],
     *,
     swapped: bool = False,
-    change: Force | None = None,
+    change: Change | None = None,
     progress: bool = False,
     title: str = "log-odds",
 ) -> torch.Tensor:

@@ -9,7 +9,7 @@ to all that come after it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -98,16 +98,10 @@ def chain_drift(
     ) as bar:
         for start in range(0, len(order), system.batch):
             chosen = order[start : start + system.batch]
+            said, numbers = [texts[i] for i in chosen], [utterances[i].index for i in chosen]
             for each in skipped:
-                if each is None:
-                    rows += _compare(
-                        system, [texts[i] for i in chosen], [utterances[i].index for i in chosen], None
-                    )
-                else:
-                    with skipping(model, each):
-                        rows += _compare(
-                            system, [texts[i] for i in chosen], [utterances[i].index for i in chosen], each
-                        )
+                with nullcontext() if each is None else skipping(model, each):
+                    rows += _compare(system, said, numbers, each)
                 bar.update(len(chosen))
     return rows
 

@@ -18,7 +18,8 @@ from tqdm.auto import tqdm
 from labkit.evaluation.answers import SpeechSystem
 from labkit.model import Knockout, tokens_at
 from labkit.statistics import Estimate, ratio
-from labkit.study.contrast import Contrast, Force, log_odds
+from labkit.study.continuation import Change
+from labkit.study.contrast import Contrast, log_odds
 from labkit.study.positions import Choose, deciding, homograph, positions
 
 SIDES = ("from", "up to", "window")
@@ -77,7 +78,7 @@ def blinding(
     hidden: Sequence[Sequence[int]],
     layers: Sequence[int] | None = None,
     modules: Sequence[int] | None = None,
-) -> Force:
+) -> Change:
     """Hide positions from the rows that make each contrast's audio, as a change for `log_odds`.
 
     Args:

@@ -81,8 +81,8 @@ def logit_lens(
         raise ValueError("an MCTP module makes one of the parting tokens; take contrasts in vanilla mode")
     model, vocabulary = system.model, system.vocabulary
     names = lens_hooks(model)
-    special = torch.arange(model.config.vocab_size)
-    kinds = {"text": vocabulary.is_text(special), "audio": vocabulary.is_audio(special)}
+    ids = torch.arange(model.config.vocab_size)
+    kinds = vocabulary.is_text(ids), vocabulary.is_audio(ids)
     found: dict[int, list[LensRow]] = {}
     for rows in batches(system, contrasts, progress=progress, title="looking through the lens"):
         batch = [contrasts[row] for row in rows]
@@ -98,7 +98,7 @@ def logit_lens(
             for index, row in enumerate(rows):
                 each = contrasts[row]
                 own, other = each.tokens
-                text, audio = (float(shares[index, kind].sum()) for kind in kinds.values())
+                text, audio = (float(shares[index, kind].sum()) for kind in kinds)
                 found.setdefault(row, []).append(
                     LensRow(
                         utterance=each.utterance.index,

@@ -20,7 +20,7 @@ from labkit.interleave import InterleaveMode
 from labkit.model.knockouts import Knockout
 from labkit.model.selectors import tokens_at
 from labkit.statistics import Estimate, clustered_proportion
-from labkit.study.continuation import go_on
+from labkit.study.continuation import Change, go_on
 from labkit.study.script import Script, script
 from labkit.study.verdict import Verdict, Window, listen, window
 
@@ -189,7 +189,7 @@ def cutting(
     windows: Sequence[Window],
     mode: InterleaveMode,
     condition: Condition,
-) -> Callable[[Sequence[int]], AbstractContextManager] | None:
+) -> Change | None:
     """A condition as a change for `go_on`; None if it cuts nothing."""
     if condition.hidden is None:
         return None

@@ -28,7 +28,7 @@ from labkit.model import SpeechLM
 from labkit.model.hooks import choose_hooks
 from labkit.model.masks import Pass
 from labkit.statistics import Estimate, clustered_proportion, ratio
-from labkit.study.continuation import go_on
+from labkit.study.continuation import Change, go_on
 from labkit.study.contrast import Contrast, batches, log_odds, read, weigh
 from labkit.study.positions import CLASSES_AND_CONTROL, Choose, Copy, positions
 from labkit.study.verdict import Verdict, listen
@@ -318,7 +318,7 @@ def carrying(
     choose: Choose,
     *,
     copy: Copy | str = Copy.BOTH,
-) -> Callable[[Sequence[int]], AbstractContextManager]:
+) -> Change:
     """A patch as a change for `go_on` and `log_odds`.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -79,8 +79,10 @@ class Trial:
 def speak(
     system: SpeechSystem, text: Script, scope: Window, mode: InterleaveMode, cut: Cut
 ) -> tuple[int, ...]:
-    """The audio tokens of a sentence, said by the model itself under a cut: from its beginning where the cut covers
-    the whole of it, and else from the homograph's onset, after the true audio.
+    """The audio tokens of a sentence under a cut.
+
+    The model says them itself from the beginning where the cut covers the whole sentence, and else from the
+    homograph's onset, after the true audio.
 
     Raises:
         ValueError: the cut leaves everything as it is, for no audio in its span comes after the hidden words; or it
@@ -131,7 +133,9 @@ def hear(
     return verdict, listener.speak(codes)
 
 
-def _hiding(system: SpeechSystem, text: Script, scope: Window, mode: InterleaveMode, cut: Cut):
+def _hiding(
+    system: SpeechSystem, text: Script, scope: Window, mode: InterleaveMode, cut: Cut
+) -> AbstractContextManager:
     hidden = cut.positions(text)
     if not hidden:
         return nullcontext()
