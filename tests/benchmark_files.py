@@ -48,7 +48,7 @@ def librispeech(root: Path) -> None:
 
 def libritts(root: Path) -> None:
     folder = root / "LibriTTS" / "test-clean" / "1089" / "134686"
-    for number, words in enumerate(("He hoped there would be stew.", "Two, three.")):
+    for number, words in enumerate(("He hoped there would be stew.", "Two dogs.")):
         name = f"1089_134686_000001_00000{number}"
         text(folder / f"{name}.normalized.txt", words)
         text(folder / f"{name}.original.txt", words)

@@ -66,8 +66,14 @@ def test_a_real_model_goes_all_the_way(utterances):
         ("Don't, please!", "en", ["do", "not", "please"]),
         ("six boxes", "en", ["6", "boxes"]),
         ("他很 高兴。", "cmn", ["他", "很", "高", "兴"]),
+        ("我爱iPhone 15！", "cmn", ["我", "爱", "iphone", "15"]),
         ("", "en", []),
     ],
 )
 def test_units_of_a_text(text, language, units):
     assert text_units(text, language) == units
+
+
+def test_british_spellings_count_as_american_where_they_are_known():
+    assert text_units("colour", "en", {"colour": "color"}) == ["color"]
+    assert text_units("colour", "en") == ["colour"]

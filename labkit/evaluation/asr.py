@@ -1,13 +1,13 @@
 """Speech recognition, as in the paper's Tables 6 and 7: held-out speech in, text out, errors by word or character.
 
-Both texts go through Whisper's normalizers, as is the custom of these benchmarks, without their list of British
-spellings, which ships with Whisper's tokenizer. English is counted by words, Mandarin by characters.
+Both texts go through Whisper's normalizers, as is the custom of these benchmarks; their list of British spellings
+ships with Whisper's tokenizer and is only there with it. English is counted by words, Mandarin by characters.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
@@ -21,6 +21,7 @@ from labkit.statistics import Estimate, ratio
 from labkit.vocabulary.prompts import speech_recognition
 
 UNITS = {"en": "word", "cmn": "character"}
+MANDARIN_UNIT = re.compile(r"[a-z0-9]+|\S")
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,17 @@ def asr_measures(rows: Sequence[WrittenRow], language: str) -> dict[str, Estimat
     return measures | answer_measures([row.answer for row in rows], spoken=False)
 
 
-def text_units(text: str, language: str) -> list[str]:
-    """Normalized words (English) or characters (Mandarin) of a text."""
-    normal = _normalizer(check_language(language))(text)
-    return normal.split() if language == "en" else [each for each in normal if not each.isspace()]
+def text_units(text: str, language: str, spelling: Mapping[str, str] | None = None) -> list[str]:
+    """Normalized words (English) or characters (Mandarin, where a run of Latin letters or digits is one) of a text.
 
-
-@functools.cache
-def _normalizer(language: str) -> Callable[[str], str]:
-    return EnglishTextNormalizer({}) if language == "en" else BasicTextNormalizer()
+    Args:
+        text: as it was written.
+        language: "en" or "cmn".
+        spelling: British spellings and the American ones to count in their place, from Whisper's tokenizer.
+    """
+    if check_language(language) == "en":
+        return EnglishTextNormalizer(dict(spelling or {}))(text).split()
+    return MANDARIN_UNIT.findall(BasicTextNormalizer()(text))
 
 
 def _errors(rows: Sequence[WrittenRow]) -> Estimate:
