@@ -46,6 +46,7 @@ def test_arms_run_end_to_end_and_only_once(tmp_path, monkeypatch, capsys):
     assert results.arms == [Arm(0, steps=2), Arm(2, steps=2)]
     layers = results.probes[Arm(0, steps=2), "cmn"]
     assert len(layers) == 5
+    assert results.best_probe("cmn", [Arm(0, steps=2)]) == max(layers, key=lambda each: each.value)
     assert all(0 <= each.low <= each.value <= each.high <= 1 for each in layers)
     full = results.read_as_meant("cmn", "all visible", results.arms)
     assert full.n == 2 * 8

@@ -126,6 +126,22 @@ class DoseResults:
         """Share that is hardly a word."""
         return self._share("babble", language, condition, arms, None)
 
+    def best_probe(self, language: str, arms: Sequence[Arm]) -> Estimate:
+        """How often the linear probe tells the reading, the mean of these arms' seeds, at the layer best for all.
+
+        Its interval is the widest of theirs around that mean: the seeds' sentences are the same.
+        """
+        by_arm = [self.probes[arm, language] for arm in arms]
+        layers = list(zip(*by_arm, strict=True))
+        best = max(layers, key=lambda layer: sum(each.value for each in layer))
+        value = sum(each.value for each in best) / len(best)
+        return Estimate(
+            value,
+            max(0.0, value - max(each.value - each.low for each in best)),
+            min(1.0, value + max(each.high - each.value for each in best)),
+            best[0].n,
+        )
+
     def _share(
         self, what: str, language: str, condition: str, arms: Iterable[Arm], distance: int | None
     ) -> Estimate:
