@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from transformers import Qwen2Config
 
 from labkit.interleave import Content, InterleaveMode
-from labkit.model.memory import layer_parameters
+from labkit.model.memory import key_value_width, layer_parameters, module_parameters
 from labkit.vocabulary import Vocabulary
 
 
@@ -89,13 +89,11 @@ class Bytes:
     @classmethod
     def of(cls, config: Qwen2Config, itemsize: int) -> "Bytes":
         """For a backbone of this shape, in numbers of ``itemsize`` bytes."""
-        hidden, layer = config.hidden_size, layer_parameters(config) * itemsize
-        head_dim = getattr(config, "head_dim", None) or hidden // config.num_attention_heads
         return cls(
-            backbone=config.num_hidden_layers * layer,
-            module=layer + (2 * hidden * hidden + 2 * hidden) * itemsize,
-            head_row=hidden * itemsize,
-            column=2 * config.num_key_value_heads * head_dim * itemsize,
+            backbone=config.num_hidden_layers * layer_parameters(config) * itemsize,
+            module=module_parameters(config) * itemsize,
+            head_row=config.hidden_size * itemsize,
+            column=key_value_width(config) * itemsize,
             layers=config.num_hidden_layers,
         )
 

@@ -28,21 +28,35 @@ class MemoryEstimate:
         )
 
 
+def key_value_width(config: Qwen2Config) -> int:
+    """Numbers that the keys and values of one token take in one layer's cache."""
+    return 2 * config.num_key_value_heads * _head_dim(config)
+
+
+def _head_dim(config: Qwen2Config) -> int:
+    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+
+
 def layer_parameters(config: Qwen2Config) -> int:
     """Parameters of one decoder layer."""
-    hidden = config.hidden_size
-    head_dim = getattr(config, "head_dim", None) or hidden // config.num_attention_heads
+    hidden, head_dim = config.hidden_size, _head_dim(config)
     queries, keys = config.num_attention_heads * head_dim, config.num_key_value_heads * head_dim
     attention = queries * (hidden + 1) + 2 * keys * (hidden + 1) + queries * hidden
     return attention + 3 * hidden * config.intermediate_size + 2 * hidden
+
+
+def module_parameters(config: Qwen2Config) -> int:
+    """Parameters of one MCTP module: its decoder layer, its projection and its two norms."""
+    hidden = config.hidden_size
+    return layer_parameters(config) + 2 * hidden * hidden + 2 * hidden
 
 
 def count_parameters(config: Qwen2Config, num_modules: int = 0) -> int:
     """Parameters of a backbone and its MCTP chain; a tied head counts once."""
     hidden = config.hidden_size
     tables = config.vocab_size * hidden * (1 if config.tie_word_embeddings else 2)
-    module = layer_parameters(config) + 2 * hidden * hidden + 2 * hidden  # + projection and its two norms
-    return tables + config.num_hidden_layers * layer_parameters(config) + hidden + num_modules * module
+    layers = config.num_hidden_layers * layer_parameters(config)
+    return tables + layers + hidden + num_modules * module_parameters(config)
 
 
 def estimate_memory(
@@ -53,8 +67,7 @@ def estimate_memory(
     tokens: int = 4096,
 ) -> MemoryEstimate:
     """Memory for running a model on ``batch`` sequences of ``tokens`` tokens."""
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    row = 2 * config.num_key_value_heads * head_dim * dtype.itemsize
+    row = key_value_width(config) * dtype.itemsize
     parameters = count_parameters(config, num_modules)
     layers = config.num_hidden_layers + num_modules
     return MemoryEstimate(parameters, parameters * dtype.itemsize, layers * batch * tokens * row)
