@@ -179,9 +179,11 @@ def test_the_command_line(corpus, folder, tmp_path, monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(command, "generate", lambda spec, workers: asked.append(spec) or corpus)
     monkeypatch.setattr(command, "export", lambda *arguments, workers: asked.append(arguments) or folder)
-    monkeypatch.setattr("sys.argv", f"export {tmp_path} --sentences 20 --texts 5 --workers 1".split())
+    monkeypatch.setattr(
+        "sys.argv", f"export {tmp_path} --sentences 20 --prosody even --texts 5 --workers 1".split()
+    )
     command.main()
-    assert asked == [CorpusSpec(sentences=20), (corpus, tmp_path, ExportSpec(texts=5))]
+    assert asked == [CorpusSpec(sentences=20, prosody="even"), (corpus, tmp_path, ExportSpec(texts=5))]
     assert f"{folder / 'train' / 'long-text-en.jsonl'}: 3 samples" in capsys.readouterr().out
 
 

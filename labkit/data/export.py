@@ -29,6 +29,7 @@ from tqdm.auto import tqdm
 from labkit.data.corpus import INDEX, Corpus, CorpusSpec, generate
 from labkit.data.messages import write_samples
 from labkit.data.phonemes import LANGUAGES
+from labkit.data.prosody import PROSODIES
 from labkit.data.questions import question_and_answer, question_cells
 from labkit.data.sentences import SPLITS, join_words
 from labkit.data.speaking import replace_bytes
@@ -252,6 +253,7 @@ def main() -> None:
         "--sentences", type=int, default=CorpusSpec.sentences, help="of the corpus, to train on"
     )
     parser.add_argument("--seed", type=int, default=CorpusSpec.seed, help="of the corpus")
+    parser.add_argument("--prosody", choices=PROSODIES, default=CorpusSpec.prosody, help="of the corpus")
     parser.add_argument(
         "--texts", type=int, default=ExportSpec.texts, help="sentences without speech, a language"
     )
@@ -260,7 +262,8 @@ def main() -> None:
     )
     parser.add_argument("--workers", type=int, default=2, help="processes that speak, threads that compress")
     arguments = parser.parse_args()
-    corpus = generate(CorpusSpec(arguments.sentences, arguments.seed), workers=arguments.workers)
+    asked = CorpusSpec(arguments.sentences, arguments.seed, prosody=arguments.prosody)
+    corpus = generate(asked, workers=arguments.workers)
     spec = ExportSpec(arguments.texts, arguments.documents)
     folder = export(corpus, arguments.folder, spec, workers=arguments.workers)
     for path in sorted(folder.glob("*/*.jsonl")):

@@ -1,7 +1,7 @@
 """Text without speech, for the language-model pre-training that stands in for a large model's.
 
-After a homograph the text nearly always goes on in the same sense: what the masking study found to matter is that the
-model has learned, from text, to know the sense at the homograph itself.
+After a homograph the text nearly always goes on in the same sense, so that a model has reason to know the sense at the
+homograph itself, before any speech asks for it.
 """
 
 from __future__ import annotations
