@@ -333,6 +333,7 @@ def _around_table(text: str) -> tuple[str, str, str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m labkit.findings", description="Collect all lessons' findings."
     )

@@ -299,6 +299,7 @@ def _environment() -> Iterator[None]:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m labkit.notebooks", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="execute lessons and keep what they draw and find")

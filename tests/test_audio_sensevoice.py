@@ -16,7 +16,7 @@ from labkit.audio.sensevoice.encoder import (
     encoder_keys,
     positions,
 )
-from labkit.audio.sensevoice.features import Normalisation, filter_banks, rows_of, stack_frames
+from labkit.audio.sensevoice.features import Normalization, filter_banks, rows_of, stack_frames
 from labkit.checkpoints import CheckpointError
 
 GOLDEN = Path(__file__).parent / "golden_audio" / "sensevoice"
@@ -47,15 +47,15 @@ def test_dither_comes_from_its_own_generator_and_only_if_asked_for() -> None:
 
 
 def test_channels_are_averaged_and_any_usual_rate_is_heard() -> None:
-    normalise = Normalisation.read(GOLDEN / "am.mvn")
+    normalize = Normalization.read(GOLDEN / "am.mvn")
     left, right = noise(1), noise(1, seed=1)
-    both = rows_of(torch.stack([left, right]), 16000, normalise)
-    assert torch.allclose(both, rows_of((left + right) / 2, 16000, normalise), atol=1e-4)
-    assert len(rows_of(noise(1, 44100), 44100, normalise)) == 17
+    both = rows_of(torch.stack([left, right]), 16000, normalize)
+    assert torch.allclose(both, rows_of((left + right) / 2, 16000, normalize), atol=1e-4)
+    assert len(rows_of(noise(1, 44100), 44100, normalize)) == 17
     with pytest.raises(AudioInputError, match="less than one window"):
-        rows_of(left[:300], 16000, normalise)
+        rows_of(left[:300], 16000, normalize)
     with pytest.raises(AudioInputError, match="empty"):
-        rows_of([], 16000, normalise)
+        rows_of([], 16000, normalize)
 
 
 def test_padding_changes_nothing() -> None:
@@ -97,9 +97,9 @@ def test_the_released_shape_accounts_for_every_key() -> None:
 
 
 def test_normalisations_are_read_written_and_refused(tmp_path: Path) -> None:
-    original = Normalisation.read(GOLDEN / "am.mvn")
+    original = Normalization.read(GOLDEN / "am.mvn")
     original.write(tmp_path / "am.mvn")
-    again = Normalisation.read(tmp_path / "am.mvn")
+    again = Normalization.read(tmp_path / "am.mvn")
     assert torch.equal(again.shift, original.shift)
     assert torch.equal(again.scale, original.scale)
     for text, message in (
@@ -108,13 +108,13 @@ def test_normalisations_are_read_written_and_refused(tmp_path: Path) -> None:
     ):
         (tmp_path / "am.mvn").write_text(text)
         with pytest.raises(CheckpointError, match=message):
-            Normalisation.read(tmp_path / "am.mvn")
+            Normalization.read(tmp_path / "am.mvn")
     with pytest.raises(FileNotFoundError, match="SenseVoiceSmall"):
-        Normalisation.read(tmp_path / "nowhere" / "am.mvn")
+        Normalization.read(tmp_path / "nowhere" / "am.mvn")
     short = "<AddShift> 2 2 <LearnRateCoef> 0 [ 1 2 ] <Rescale> 2 2 <LearnRateCoef> 0 [ 1 2 ]"
     (tmp_path / "am.mvn").write_text(short)
     with pytest.raises(CheckpointError, match=r"vectors of \[2, 2\] numbers"):
-        Normalisation.read(tmp_path / "am.mvn")
+        Normalization.read(tmp_path / "am.mvn")
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])

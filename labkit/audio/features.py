@@ -86,9 +86,9 @@ def mel_to_linear(settings: FrameSettings) -> tuple[torch.Tensor, torch.Tensor]:
     filters = mel_filters(settings)
     bins = torch.arange(filters.shape[0], dtype=torch.float32)
     gain = filters.sum(dim=0)
-    centres = (bins[:, None] * filters).sum(dim=0) / gain
-    right = torch.searchsorted(centres, bins).clamp(1, settings.mel_bins - 1)
-    weight = ((bins - centres[right - 1]) / (centres[right] - centres[right - 1])).clamp(0, 1)
+    centers = (bins[:, None] * filters).sum(dim=0) / gain
+    right = torch.searchsorted(centers, bins).clamp(1, settings.mel_bins - 1)
+    weight = ((bins - centers[right - 1]) / (centers[right] - centers[right - 1])).clamp(0, 1)
     matrix = torch.zeros(settings.mel_bins, len(bins))
     columns = torch.arange(len(bins))
     matrix[right - 1, columns] = 1 - weight

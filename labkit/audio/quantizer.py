@@ -68,14 +68,14 @@ class Codebook(nn.Module):
         unit = functional.normalize(x, dim=-1)
         if len(unit) < len(self):
             raise ValueError(f"{len(unit)} inputs cannot start a codebook of {len(self)}; pass more of them")
-        centres = unit[torch.randperm(len(unit), generator=generator)[: len(self)]]
+        centers = unit[torch.randperm(len(unit), generator=generator)[: len(self)]]
         for _ in range(iterations):
-            nearest = (unit @ centres.T).argmax(dim=-1)
-            sums = torch.zeros_like(centres).index_add_(0, nearest, unit)
+            nearest = (unit @ centers.T).argmax(dim=-1)
+            sums = torch.zeros_like(centers).index_add_(0, nearest, unit)
             empty = torch.bincount(nearest, minlength=len(self)) == 0
             pick = torch.randint(len(unit), (int(empty.sum()),), generator=generator)
             sums[empty] = unit[pick]
-            centres = functional.normalize(sums, dim=-1)
-        self.vectors.copy_(centres)
-        self.sums.copy_(centres)
+            centers = functional.normalize(sums, dim=-1)
+        self.vectors.copy_(centers)
+        self.sums.copy_(centers)
         self.usage.fill_(1.0)

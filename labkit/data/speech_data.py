@@ -126,7 +126,7 @@ class SpeechData:
         self.encoder = SampleEncoder(tokenizer, self.audio)
         self.samples = {name: read_samples(files[name], self.faults) for name in self.ratios}
         if self.audio is not None:
-            self._tokenise_audio(workers)
+            self._tokenize_audio(workers)
         self.report = self._empty_report()
 
     def rows(self, epoch: int) -> list[PackedRow]:
@@ -170,7 +170,7 @@ class SpeechData:
         datasets = {name: DatasetReport(len(samples)) for name, samples in self.samples.items()}
         return DataReport(datasets, skipped=self.faults.counts)
 
-    def _tokenise_audio(self, workers: int) -> None:
+    def _tokenize_audio(self, workers: int) -> None:
         """Audio tokens of every sample, so that epochs wait for none; a sample whose audio is no audio is at fault."""
         users: dict[Path, list[Sample]] = {}
         for samples in self.samples.values():

@@ -20,7 +20,7 @@ from labkit.audio.glm4_voice.tokenizer import TokenizerConfig, WhisperVQ
 from labkit.audio.glm4_voice.unet import UNetConfig
 from labkit.audio.random_weights import randomize
 from labkit.audio.sensevoice.encoder import EncoderConfig
-from labkit.audio.sensevoice.features import STATISTICS, WIDTH, Normalisation
+from labkit.audio.sensevoice.features import STATISTICS, WIDTH, Normalization
 from labkit.generation.release import Release
 from labkit.model import RELEASED_MODULES, SpeechLM, save_speech_lm
 from labkit.model.checkpoint import split_shards
@@ -161,4 +161,4 @@ def write_plus(folder: Path, model: SpeechLM, generator: torch.Generator) -> Non
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     # Roughly where log filter banks of 16-bit speech lie.
-    Normalisation(torch.full((WIDTH,), -10.0), torch.full((WIDTH,), 0.2)).write(folder / STATISTICS)
+    Normalization(torch.full((WIDTH,), -10.0), torch.full((WIDTH,), 0.2)).write(folder / STATISTICS)

@@ -17,7 +17,7 @@ from torch import nn
 
 from labkit.audio.codec import ContinuousEncoder
 from labkit.audio.sensevoice.encoder import UNUSED, EncoderConfig, SenseVoiceEncoder, encoder_keys
-from labkit.audio.sensevoice.features import STATISTICS, Normalisation, rows_of
+from labkit.audio.sensevoice.features import STATISTICS, Normalization, rows_of
 from labkit.checkpoints import (
     WEIGHTS,
     CheckpointError,
@@ -70,17 +70,17 @@ class PlusEars(ContinuousEncoder):
 
     Args:
         tower: encoder and adapter.
-        normalise: the statistics of the encoder's training speech.
+        normalize: the statistics of the encoder's training speech.
     """
 
-    def __init__(self, tower: AudioTower, normalise: Normalisation) -> None:
-        self.tower, self.normalise = tower.eval(), normalise
+    def __init__(self, tower: AudioTower, normalize: Normalization) -> None:
+        self.tower, self.normalize = tower.eval(), normalize
         self.width = tower.adapter.mlp[-1].out_features
 
     @torch.inference_mode()
     def encode(self, waveform: object, sample_rate: int) -> torch.Tensor:
         """Embeddings `(rows + 4, width)`, in the tower's dtype and on its device."""
-        rows = rows_of(waveform, sample_rate, self.normalise)
+        rows = rows_of(waveform, sample_rate, self.normalize)
         return self.tower(rows[None].to(self.tower.adapter.mlp[0].weight))[0]
 
 
@@ -157,7 +157,7 @@ def load_plus(
     if front_end is None:
         front_end = folder if (folder / STATISTICS).is_file() else FRONT_END
     statistics = find_folder(front_end, [STATISTICS], "front end") / STATISTICS
-    normalise = Normalisation.read(statistics)
+    normalize = Normalization.read(statistics)
     model = empty_model(folder, config, attention)
     fill_placed(model, folder, str(source), dtype, device, PLUS_PREFIXES, tell)
     with torch.device("meta"):
@@ -168,7 +168,7 @@ def load_plus(
             f"  and SenseVoice: {count / 1e6:.3g} million parameters, {readable(count * model.dtype.itemsize)}"
         )
     fill_tower(tower, files, model.device, dtype or stored_dtype(files))
-    return model, PlusEars(tower, normalise)
+    return model, PlusEars(tower, normalize)
 
 
 def fill_tower(

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from labkit.audio.sensevoice.encoder import EncoderConfig, positions
-from labkit.audio.sensevoice.features import STATISTICS, Normalisation, filter_banks, stack_frames
+from labkit.audio.sensevoice.features import STATISTICS, Normalization, filter_banks, stack_frames
 from labkit.checkpoints import CheckpointError
 from labkit.model.plus import AudioTower, fill_tower
 from labkit.parity.audio import AudioCase, near
@@ -71,10 +71,10 @@ def check_front_end(case: AudioCase) -> Iterator[Check]:
     """From samples to normalised rows, each stage given the recorded one before it."""
     samples = case.tensor("wav.samples_int16").float() / 32768
     banks, stacked = case.tensor("wav.fbank"), case.tensor("wav.lfr")
-    normalise = Normalisation.read(case.folder / STATISTICS)
+    normalize = Normalization.read(case.folder / STATISTICS)
     yield near("wav", "filter banks", filter_banks(samples), banks, BANKS)
     yield near("wav", "low frame rate", stack_frames(banks), stacked, ROWS)
-    yield near("wav", "normalised", normalise(stacked), case.tensor("wav.feats")[0], ROWS)
+    yield near("wav", "normalised", normalize(stacked), case.tensor("wav.feats")[0], ROWS)
 
 
 def check_encoding(case: AudioCase, tower: AudioTower, recorded: dict[str, Any]) -> Iterator[Check]:

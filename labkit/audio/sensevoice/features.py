@@ -30,7 +30,7 @@ WIDTH = BANDS * STACKED
 STATISTICS = "am.mvn"
 
 
-def rows_of(waveform: object, sample_rate: int, normalise: Normalisation) -> torch.Tensor:
+def rows_of(waveform: object, sample_rate: int, normalize: Normalization) -> torch.Tensor:
     """Normalised rows `(rows, 560)` of speech at any sample rate: channels averaged, then resampled, as released.
 
     Raises:
@@ -46,7 +46,7 @@ def rows_of(waveform: object, sample_rate: int, normalise: Normalisation) -> tor
         raise AudioInputError(
             f"{len(samples)} samples at 16 kHz are less than one window of {WINDOW}; speak longer"
         )
-    return normalise(stack_frames(filter_banks(samples)))
+    return normalize(stack_frames(filter_banks(samples)))
 
 
 def filter_banks(
@@ -76,9 +76,9 @@ def _triangles() -> torch.Tensor:
 
     bins = 1127.0 * (1.0 + torch.arange(FFT // 2) * SAMPLE_RATE / FFT / 700.0).log()
     edges = torch.linspace(mel(LOWEST), mel(HIGHEST), BANDS + 2, dtype=torch.float64).float()
-    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
-    rising = (bins[:, None] - left) / (centre - left)
-    falling = (right - bins[:, None]) / (right - centre)
+    left, center, right = edges[:-2], edges[1:-1], edges[2:]
+    rising = (bins[:, None] - left) / (center - left)
+    falling = (right - bins[:, None]) / (right - center)
     return torch.minimum(rising, falling).clamp(min=0.0)
 
 
@@ -94,7 +94,7 @@ def stack_frames(frames: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class Normalisation:
+class Normalization:
     """Mean and variance of the rows of the training speech, as `(row + shift) * scale`, both `(560,)`."""
 
     shift: torch.Tensor
