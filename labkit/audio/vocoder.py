@@ -106,7 +106,7 @@ class HarmonicVocoder(nn.Module):
             + noise * controls.noise.exp()
         )
 
-    def synthesise(
+    def synthesize(
         self, controls: FrameControls, generator: torch.Generator, pitch: torch.Tensor
     ) -> torch.Tensor:
         """Waveform `(batch, frames * hop)` of whole utterances at `pitch` `(batch, frames)` in Hz."""
@@ -118,7 +118,7 @@ class HarmonicVocoder(nn.Module):
     def forward(self, mel: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Waveform `(batch, frames * hop)` of whole utterances."""
         controls = self.controls(mel)
-        return self.synthesise(controls, generator, controls.pitch)
+        return self.synthesize(controls, generator, controls.pitch)
 
 
 def pitch_curve(pitch: torch.Tensor, settings: FrameSettings) -> torch.Tensor:

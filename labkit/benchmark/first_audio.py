@@ -12,11 +12,8 @@ from labkit.benchmark import paper
 from labkit.benchmark.contenders import cut, plain_generate, plain_twin
 from labkit.benchmark.timing import Timing
 from labkit.generation import Event, FastPath
-from labkit.interleave import MODES, Content, Interleaved, InterleaveMode, delays
+from labkit.interleave import FIRST_CHUNK, MODES, Content, Interleaved, InterleaveMode, delays
 from labkit.vocabulary import Vocabulary
-
-FIRST_CHUNK = 8
-"""Audio tokens that the decoder begins with (section 3.4)."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +113,8 @@ def benchmark_first_audio(
     """Table 9 for all modes, taking turns, after a round of warming up.
 
     Returns:
-        By mode: the timings of each part, the first run's time over the first pass's and over plain
-        transformers', the audio generation delay in
-        passes, and the paper's row where it has one.
+        By mode: the timings of each part, the first run's time over the first pass's and over plain transformers',
+        the audio generation delay in passes, and the paper's row where it has one.
     """
     drawn = torch.Generator().manual_seed(seed)
     waveform = torch.randn(round(question_seconds * codec.sample_rate), generator=drawn) / 10

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,6 +114,22 @@ def _sample(line: bytes, path: Path, number: int, folder: Path) -> Sample:
     if "messages" not in record:
         raise refuse("no messages", f'the key "messages" is missing; there is {", ".join(record) or "none"}')
     messages, audios = record["messages"], record.get("audios", [])
+    _check_messages(messages, refuse)
+    if not isinstance(audios, list) or not all(isinstance(audio, str) and audio for audio in audios):
+        raise refuse("bad audios", f'"audios" is a list of paths, not {audios!r:.60}')
+    tags = sum(message["content"].count(AUDIO_TAG) for message in messages)
+    if tags != len(audios):
+        raise refuse(
+            f"{AUDIO_TAG} count",
+            f"{tags} {AUDIO_TAG} in the messages, {len(audios)} paths in audios; give one for each",
+        )
+    # Joined and cleaned as text: resolving every path on disk would take seconds for a corpus.
+    paths = tuple(Path(os.path.normpath(folder / audio)) for audio in audios)
+    return Sample(messages, paths, path, number)
+
+
+def _check_messages(messages: object, refuse: Callable[[str, str], SampleError]) -> None:
+    """Raises what `refuse` makes of the first fault in a line's messages."""
     if not isinstance(messages, list) or not messages:
         raise refuse("bad messages", f'"messages" is a list of at least one message, not {messages!r:.60}')
     for place, message in enumerate(messages):
@@ -132,14 +148,3 @@ def _sample(line: bytes, path: Path, number: int, folder: Path) -> Sample:
             raise refuse("bad content", advice)
     if messages[-1]["role"] != "assistant":
         raise refuse("no answer", "the last message must be the assistant's, which is what is learned")
-    if not isinstance(audios, list) or not all(isinstance(audio, str) and audio for audio in audios):
-        raise refuse("bad audios", f'"audios" is a list of paths, not {audios!r:.60}')
-    tags = sum(message["content"].count(AUDIO_TAG) for message in messages)
-    if tags != len(audios):
-        raise refuse(
-            f"{AUDIO_TAG} count",
-            f"{tags} {AUDIO_TAG} in the messages, {len(audios)} paths in audios; give one for each",
-        )
-    # Joined and cleaned as text: resolving every path on disk would take seconds for a corpus.
-    paths = tuple(Path(os.path.normpath(folder / audio)) for audio in audios)
-    return Sample(messages, paths, path, number)

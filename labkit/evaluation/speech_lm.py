@@ -41,12 +41,13 @@ from labkit.paths import cache_folder, weights_folder
 from labkit.training.release import SCORES, TRAINING, write_card
 
 
-def evaluate(settings: Settings, *, workers: int = 1) -> dict[Cell, list[Row]]:
+def evaluate(settings: Settings, *, workers: int = 1, anew: bool = True) -> dict[Cell, list[Row]]:
     """Every cell's rows: those that an interrupted run has left, and all that are missing.
 
     Args:
         settings: what to evaluate.
         workers: processes that evaluate cells; with 1, this process does, with a progress bar for every step.
+        anew: start again where an earlier run has finished; otherwise its rows are taken.
 
     Raises:
         ScheduleError: a mode needs more modules than the model has.
@@ -56,7 +57,7 @@ def evaluate(settings: Settings, *, workers: int = 1) -> dict[Cell, list[Row]]:
     for name in settings.modes:
         mode(name).require_modules(modules)
     folder = rows_folder(settings)
-    if (folder / "finished").exists():
+    if anew and (folder / "finished").exists():
         shutil.rmtree(folder)
         folder.mkdir()
     cells = settings.cells()

@@ -23,12 +23,13 @@ from labkit.interleave.modes import (
     mode,
 )
 from labkit.interleave.parsing import parse
-from labkit.interleave.peers import MODELS, SpeechModel, audio_token_delay
+from labkit.interleave.peers import FIRST_CHUNK, MODELS, SpeechModel, audio_token_delay
 from labkit.interleave.weave import PlacedToken, content_of, deinterleave, interleave, place
 
 __all__ = [
     "BALANCE",
     "BOOST",
+    "FIRST_CHUNK",
     "MODELS",
     "MODES",
     "TURBO",

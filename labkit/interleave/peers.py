@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from labkit.interleave.delay import Alternating, Delays, Interleaved, Parallel, Pattern, SpeechDecoder, delays
 from labkit.interleave.modes import BOOST
 
+FIRST_CHUNK = 8
+"""Audio tokens that VITA-Audio's decoder begins with, as many as Boost's first backbone pass leads to (section 3.4)."""
+
 SNAC_CODEBOOKS = 7  # a frame of the 24 kHz SNAC codec: 1 + 2 + 4 tokens of its three levels
 
 
@@ -84,7 +87,7 @@ MODELS = (
     SpeechModel(
         "VITA-Audio",
         Interleaved(BOOST),
-        first_chunk=8,
+        first_chunk=FIRST_CHUNK,
         source="the paper, Fig. 4 and section 3.4: one text token and 8 audio tokens in the first pass.",
     ),
 )

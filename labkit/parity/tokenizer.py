@@ -30,7 +30,7 @@ def check_tokenizer(case: AudioCase) -> Iterator[Check]:
         yield near(name, "before quantising", pooled, case.tensor(f"{name}.pooled"), POOLED)
         yield equal(name, "tokens", tokens.tolist(), case.tensor(f"{name}.token_ids").tolist())
         last = case.tensor(f"{name}.last_hidden_state")
-        yield near(name, "codes and positions", model.quantised(tokens), last, POOLED)
+        yield near(name, "codes and positions", model.quantized(tokens), last, POOLED)
     if "wav" in case.recorded:
         samples = case.tensor("wav.samples_int16")
         filled = tokenizer.samples_per_token * case.tensor("wav.pooled").shape[1]

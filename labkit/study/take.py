@@ -19,12 +19,9 @@ from labkit.generation import generate, greedy
 from labkit.generation.events import Event
 from labkit.generation.sampling import Choose
 from labkit.generation.streaming import REPLACEMENT
-from labkit.interleave import Content, InterleaveMode
+from labkit.interleave import FIRST_CHUNK, Content, InterleaveMode
 from labkit.vocabulary import Chat
 from labkit.vocabulary.prompts import text_to_speech
-
-FIRST_CHUNK = 8
-"""Audio tokens that are decoded at a time, as many as VITA-Audio's first forward pass makes (section 3.4)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,7 +168,7 @@ class VocoderObjective:
         voiced = pitch > 0
         # Unvoiced frames have no pitch of their own; the network's guess keeps the pulse train running there.
         used = torch.where(voiced, pitch, controls.pitch.detach())
-        made = self.vocoder.synthesise(controls, generator, used)
+        made = self.vocoder.synthesize(controls, generator, used)
         octaves = (controls.pitch.log2() - used.log2()).abs()
         settings = self.vocoder.config.frames
         return {

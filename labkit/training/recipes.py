@@ -84,10 +84,14 @@ SMALL_VOICES = (
     ("cmn", ("cmn-latn-pinyin+f2", "cmn-latn-pinyin+m3", "cmn-latn-pinyin+f4", "cmn-latn-pinyin+m7")),
 )
 
+_SMALL_SETTINGS = LoopSettings(
+    steps=1000, rows=32, batch_rows=32, learning_rates={Part.BACKBONE: 1e-3}, optimizer="muon"
+)
+
 SMALL = Recipe(
     name="small",
     size="small",
-    corpus=CorpusSpec(sentences=60_000, voices=SMALL_VOICES),
+    corpus=CorpusSpec(sentences=60_000, voices=SMALL_VOICES, prosody="even"),
     texts=ExportSpec(texts=60_000, documents=6_000),
     text_vocabulary=4096,
     row_tokens=2048,
@@ -101,12 +105,15 @@ SMALL = Recipe(
     ),
     modes=("boost", "balance"),
     stages={
-        0: LoopSettings(steps=1000, rows=32, batch_rows=32, learning_rates={Part.BACKBONE: 1e-3}),
-        1: LoopSettings(steps=4000, rows=32, batch_rows=32, learning_rates={Part.BACKBONE: 1e-3}),
-        2: LoopSettings(steps=400, rows=32, batch_rows=16, learning_rates={Part.CHAIN: 1e-3}),
-        3: LoopSettings(steps=1000, rows=32, batch_rows=16, learning_rates={Part.CHAIN: 1e-3}),
-        4: LoopSettings(
-            steps=800, rows=32, batch_rows=16, learning_rates={Part.BACKBONE: 2e-4, Part.CHAIN: 2e-4}
+        0: _SMALL_SETTINGS,
+        1: replace(_SMALL_SETTINGS, steps=4000),
+        2: replace(_SMALL_SETTINGS, steps=400, batch_rows=16, learning_rates={Part.CHAIN: 1e-3}),
+        3: replace(_SMALL_SETTINGS, steps=1000, batch_rows=16, learning_rates={Part.CHAIN: 1e-3}),
+        4: replace(
+            _SMALL_SETTINGS,
+            steps=800,
+            batch_rows=16,
+            learning_rates={Part.BACKBONE: 2e-4, Part.CHAIN: 2e-4},
         ),
     },
 )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 import ipywidgets
+import plotly.graph_objects as go
 import torch
 from IPython.display import display
 
@@ -14,7 +14,7 @@ from labkit.data.espeak import DEFAULT_RATE, Speech, Synthesizer
 from labkit.data.typed import spoken_words
 from labkit.evaluation.recogniser import Heard, PhonemeJudge
 from labkit.figures import STATIC_VARIABLE
-from labkit.views.display import play, show
+from labkit.views.display import figure_output, html_output, play, show
 from labkit.views.errors import ErrorArea
 from labkit.views.speech import speech_strip
 
@@ -29,6 +29,7 @@ class CodecExplorer:
         codec: the codec to hear.
         judge: who says what was heard.
         text: the first sentence; an example where none is given.
+        language: it is in, "en" or "cmn".
     """
 
     def __init__(
@@ -82,25 +83,21 @@ class CodecExplorer:
         try:
             speech, tokens, sound, heard = self.say()
             figure = self._strip(speech, tokens)
+            original = play(speech.waveform, speech.sample_rate, "original")
+            again = play(sound.numpy(), self.codec.sample_rate, f"from tokens, {self.steps.value} steps")
             self.verdict.value = (
                 f"{len(tokens)} tokens for {speech.seconds:.2f} s; the judge hears "
                 f"<b>{' '.join(heard.phonemes)}</b>"
             )
             self.output.outputs = (
-                _shown({"text/html": play(speech.waveform, speech.sample_rate, "original").data}),
-                _shown(
-                    {
-                        "text/html": play(
-                            sound.numpy(), self.codec.sample_rate, f"from tokens, {self.steps.value} steps"
-                        ).data
-                    }
-                ),
-                _shown({"application/vnd.plotly.v1+json": json.loads(figure.to_json())}),
+                html_output(original),
+                html_output(again),
+                figure_output(figure),
             )
         finally:
             self.button.disabled = False
 
-    def _strip(self, speech: Speech, tokens: torch.Tensor):
+    def _strip(self, speech: Speech, tokens: torch.Tensor) -> go.Figure:
         frames = self.codec.frames
         return speech_strip(
             speech.waveform,
@@ -126,8 +123,3 @@ class CodecExplorer:
             display(play(sound.numpy(), self.codec.sample_rate, f"heard: {' '.join(heard.phonemes)}"))
         else:
             display(self.widget)
-
-
-def _shown(data: dict) -> dict:
-    """An entry of an Output widget."""
-    return {"output_type": "display_data", "data": data, "metadata": {}}

@@ -49,7 +49,15 @@ def show(figure: go.Figure) -> None:
 
 def figure_output(figure: go.Figure) -> dict[str, Any]:
     """A figure as an entry of an ``ipywidgets.Output``."""
-    data = {"application/vnd.plotly.v1+json": json.loads(figure.to_json())}
+    return _output({"application/vnd.plotly.v1+json": json.loads(figure.to_json())})
+
+
+def html_output(element: HTML) -> dict[str, Any]:
+    """An HTML element, such as a player, as an entry of an ``ipywidgets.Output``."""
+    return _output({"text/html": element.data})
+
+
+def _output(data: dict[str, Any]) -> dict[str, Any]:
     return {"output_type": "display_data", "data": data, "metadata": {}}
 
 

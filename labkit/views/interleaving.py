@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import plotly.graph_objects as go
 
-from labkit.interleave import Content, InterleaveMode, SpeechModel, content_of, delays
+from labkit.interleave import FIRST_CHUNK, Content, InterleaveMode, SpeechModel, content_of, delays
 from labkit.interleave.delay import TEXT
 from labkit.views.style import AUDIO_COLOR, CLEAR, FAINT, GRAY, GREEN, TAG_COLOR, TEXT_COLOR, VERMILION, style
 from labkit.vocabulary import IGNORE, Vocabulary
@@ -31,7 +31,7 @@ BAR = 0.86  # share of its cell that a box fills
 
 
 def schedule_figure(
-    modes: Iterable[InterleaveMode], slots: int = 33, first_chunk: int = 8, title: str | None = None
+    modes: Iterable[InterleaveMode], slots: int = 33, first_chunk: int = FIRST_CHUNK, title: str | None = None
 ) -> go.Figure:
     """Draw the first slots of some modes, as in the paper's Fig. 4.
 
@@ -143,6 +143,9 @@ def packed_row_figure(
         vocabulary: the id space.
         modules: MCTP modules to show. Module k reads the hidden state of the row before, from module k - 1,
             so each sample's first k + 1 rows have nothing for it to read and are dropped.
+
+    Raises:
+        ValueError: the three differ in length.
     """
     if not len(input_ids) == len(labels) == len(position_ids):
         raise ValueError(

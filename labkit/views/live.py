@@ -73,7 +73,8 @@ class LiveWidget(anywidget.AnyWidget):
         """Go through the steps, giving way to the kernel between them; without a running loop, all at once.
 
         Raises:
-            RuntimeError: it is closed, or still at work on something else.
+            RuntimeError: it is closed.
+            ValueError: it is still at work on something else.
         """
         if self.closed:
             raise RuntimeError("this widget is closed; run its cell again")

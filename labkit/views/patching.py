@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import plotly.graph_objects as go
 
@@ -10,7 +11,7 @@ from labkit.statistics import Estimate
 from labkit.study.patching import PatchRow, flips, turned
 from labkit.views.style import BLUE, GRAY, GREEN, ORANGE, PINK, VERMILION, style
 
-DASHES = ("solid", "dash", "dot")
+DASHES = (("solid", "circle"), ("dash", "diamond"), ("dot", "square"))  # of lines and their markers
 COLORS = (BLUE, VERMILION, GREEN, ORANGE, PINK)
 
 
@@ -99,8 +100,8 @@ def cut_figure(values: Mapping[tuple[str, str, int], Estimate], title: str) -> g
         raise ValueError("there is no cut to show")
     figure = go.Figure()
     words, sides = (list(dict.fromkeys(key[place] for key in values)) for place in (0, 1))
-    for color, word in zip(COLORS, words, strict=False):
-        for dash, side in zip(DASHES, sides, strict=False):
+    for color, word in zip(cycle(COLORS), words, strict=False):
+        for (dash, symbol), side in zip(cycle(DASHES), sides, strict=False):
             curve = sorted(
                 (layer, value) for (w, s, layer), value in values.items() if (w, s) == (word, side)
             )
@@ -113,10 +114,7 @@ def cut_figure(values: Mapping[tuple[str, str, int], Estimate], title: str) -> g
                     name=f"{word}, {side}",
                     mode="lines+markers",
                     line={"color": color, "dash": dash, "width": 2.5},
-                    marker={
-                        "size": 8,
-                        "symbol": {"solid": "circle", "dash": "diamond", "dot": "square"}[dash],
-                    },
+                    marker={"size": 8, "symbol": symbol},
                 )
     figure.add_hline(
         1, line={"color": GRAY, "dash": "dot"}, annotation_text="as much as swapping the deciding word"

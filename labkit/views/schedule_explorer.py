@@ -7,7 +7,7 @@ import ipywidgets
 from IPython.display import display
 
 from labkit.figures import STATIC_VARIABLE
-from labkit.interleave import MODES, Interleaved, InterleaveMode, delays, parse
+from labkit.interleave import FIRST_CHUNK, MODES, Interleaved, InterleaveMode, delays, parse
 from labkit.interleave.rate import speech_rate
 from labkit.views.display import figure_output, show
 from labkit.views.errors import ErrorArea
@@ -47,7 +47,13 @@ class ScheduleExplorer:
             layout=layout,
         )
         self.first_chunk = ipywidgets.IntSlider(
-            8, 1, 24, description="first audio chunk", continuous_update=False, style=wide, layout=layout
+            FIRST_CHUNK,
+            1,
+            24,
+            description="first audio chunk",
+            continuous_update=False,
+            style=wide,
+            layout=layout,
         )
         self.presets = [ipywidgets.Button(description=name.capitalize()) for name in MODES]
         self.errors = ErrorArea()

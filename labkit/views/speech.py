@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 import plotly.graph_objects as go
@@ -133,9 +134,8 @@ def rates_by_steps(
 ) -> go.Figure:
     """Numbers with intervals over Euler steps; `rates` maps a name to `(value, low, high)` for each of `steps`."""
     figure = go.Figure()
-    for color, symbol, (name, values) in zip(
-        (BLUE, VERMILION, GREEN, ORANGE), ("circle", "diamond", "square", "x"), rates.items(), strict=False
-    ):
+    looks = cycle(((BLUE, "circle"), (VERMILION, "diamond"), (GREEN, "square"), (ORANGE, "x")))
+    for (color, symbol), (name, values) in zip(looks, rates.items(), strict=False):
         figure.add_trace(
             go.Scatter(
                 x=[str(count) for count in steps],

@@ -171,7 +171,7 @@ class GLM4VoiceDecoder:
 
     @torch.inference_mode()
     def decode(self, tokens: torch.Tensor, steps: int, seed: int) -> torch.Tensor:
-        """Waveform `(samples,)` of tokens `(tokens,)`, on the CPU: 256 samples for every 441/64 tokens' frame."""
+        """Waveform `(samples,)` of tokens `(tokens,)`, on the CPU: 256 for each of `441 * tokens // 64` frames."""
         if not len(tokens):
             return torch.zeros(0)
         draws, _ = generators(seed)

@@ -3,8 +3,8 @@
 Tokens are embedded and read in blocks (`conformer`), stretched from 12.5 to 86.1 frames a second, and what they say of
 each frame, *mu*, guides Euler steps from noise to speech along the velocity of `unet`. Classifier-free guidance pushes
 each step away from the velocity that knows nothing of the tokens. The frames of a prompt (what was said just before)
-can be given as a condition; that is how a stream goes on where it stopped. As in
-CosyVoice (Du et al. 2024, arXiv:2407.05407).
+can be given as a condition; that is how a stream goes on where it stopped. As in CosyVoice (Du et al. 2024,
+arXiv:2407.05407).
 
 The module's keys are those of the released `flow.pt`.
 """

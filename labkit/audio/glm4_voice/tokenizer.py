@@ -158,7 +158,7 @@ class WhisperVQ(nn.Module):
         # |x - c|^2 without |x|^2, which is the same for every code.
         return (codes.pow(2).sum(-1) - 2 * pooled @ codes.T).argmin(-1)
 
-    def quantised(self, tokens: torch.Tensor) -> torch.Tensor:
+    def quantized(self, tokens: torch.Tensor) -> torch.Tensor:
         """The codes of `tokens` with the second table of positions added, `(batch, tokens, width)`."""
         return self.codebook(tokens) + self.embed_positions2.weight[: tokens.shape[1]]
 
