@@ -196,7 +196,7 @@ class PromptTooLong(ValueError):
 def holds_any(
     text: str, answers: Sequence[str], language: str, spelling: Mapping[str, str] | None = None
 ) -> bool:
-    """Whether a text holds one of the answers, whole words or characters in a row, after normalisation."""
+    """Whether a text holds one of the answers, whole words or characters in a row, after normalization."""
     units = text_units(text, language, spelling)
     for answer in answers:
         wanted = text_units(answer, language, spelling)
@@ -210,7 +210,7 @@ def _row(item: Item, spelling: Mapping[str, str]) -> BenchmarkRow:
     row = BenchmarkRow(item.name, item.language, item.task, item.references)
     counts = [len(text_units(reference, item.language, spelling)) for reference in item.references]
     if not any(counts):
-        return replace(row, fault=f"nothing to count in {item.references[0]!r:.60} after normalisation")
+        return replace(row, fault=f"nothing to count in {item.references[0]!r:.60} after normalization")
     return row if item.task == QA else replace(row, units=counts[0])
 
 

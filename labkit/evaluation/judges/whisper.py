@@ -29,7 +29,7 @@ class WhisperJudge(WritingJudge):
         batch: waveforms heard at a time.
 
     Attributes:
-        spelling: British spellings and their American ones, for the English normaliser; empty where the tokenizer has
+        spelling: British spellings and their American ones, for the English normalizer; empty where the tokenizer has
             no ``normalizer.json``.
     """
 

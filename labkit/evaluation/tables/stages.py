@@ -1,0 +1,196 @@
+"""A table of all training stages: each stage's model in each mode that it can run, in the toy speech world.
+
+Rows come from `labkit.evaluation.speech_lm`, kept as they come: a run that was killed goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labkit.data.corpus import Corpus, CorpusSpec, generate
+from labkit.data.speaking import replace_bytes
+from labkit.evaluation.asr import WrittenRow
+from labkit.evaluation.cells import CODEC, ORIGINAL, Cell, Row, Settings, cell_measures
+from labkit.evaluation.speech_lm import evaluate
+from labkit.evaluation.spoken_qa import QuestionRow
+from labkit.interleave import MODES
+from labkit.model.checkpoint import find_checkpoint
+from labkit.model.layout import read_config
+from labkit.paths import weights_folder
+from labkit.training.recipes import TOY
+
+STAGES = ("S1", "S2", "S3", "S4")
+RESULTS = Path(__file__).parents[1] / "results"
+"""The tables of the shipped models."""
+
+WORST = 3
+"""Cases kept of each stage, language and mode, for who wants to hear what went wrong."""
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """What a table consists of.
+
+    Attributes:
+        number: of the paper's table that it is in miniature.
+        title: what it is about.
+        task: of `labkit.evaluation.cells.TASKS`.
+        languages: whose held-out utterances are asked.
+        measures: its columns, of those that the task has, for each language.
+    """
+
+    number: int
+    title: str
+    task: str
+    languages: tuple[str, ...]
+    measures: tuple[str, ...]
+
+
+TABLES = {
+    each.number: each
+    for each in (
+        TableSpec(
+            4,
+            "spoken question answering",
+            "qa",
+            ("en", "cmn"),
+            ("S -> T accuracy", "S -> S accuracy", "S -> S relative to S -> T"),
+        ),
+        TableSpec(5, "text to speech", "tts", ("en", "cmn"), ("phoneme error rate",)),
+        TableSpec(6, "speech recognition, English", "asr", ("en",), ("word error rate",)),
+        TableSpec(7, "speech recognition, Mandarin", "asr", ("cmn",), ("character error rate",)),
+    )
+}
+
+
+def shipped_stages() -> dict[str, Path]:
+    """The folder of each stage's model."""
+    return {stage: weights_folder() / f"speech-lm-stage-{stage[1:]}" for stage in STAGES}
+
+
+def runnable_modes(model: str | Path) -> tuple[str, ...]:
+    """The interleave modes for which a model has modules enough.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+    """
+    _, modules, _ = read_config(find_checkpoint(model))
+    return tuple(name for name, each in MODES.items() if each.modules_needed <= modules)
+
+
+def evaluate_table(
+    spec: TableSpec,
+    stages: Mapping[str, str | Path],
+    *,
+    utterances: int = 400,
+    workers: int = 1,
+    anew: bool = False,
+    corpus: CorpusSpec = TOY.corpus,
+    **options: Any,
+) -> dict[str, Any]:
+    """A table as tidy data, ready for JSON.
+
+    Args:
+        spec: one of `TABLES`.
+        stages: by name, the folder of each stage's model; all are looked for before the first is evaluated.
+        utterances: held-out utterances in each cell; of questions, as many as there are if fewer.
+        workers: processes.
+        anew: evaluate again what an earlier run has finished.
+        corpus: whose test split is asked.
+        **options: of `Settings`.
+
+    Returns:
+        ``rows``: stage, language, mode, measure, value, low, high, n, the ceilings with None for a stage; ``worst``:
+        cases of each cell with all that is needed to play them; and what the numbers follow from.
+
+    Raises:
+        FileNotFoundError: a stage's model is not there.
+    """
+    modes = {stage: runnable_modes(folder) for stage, folder in stages.items()}
+    rows, worst, texts = [], [], generate(corpus, progress=False)
+    for number, (stage, folder) in enumerate(stages.items()):
+        settings = Settings(
+            str(folder),
+            tasks=(spec.task,),
+            modes=modes[stage],
+            languages=spec.languages,
+            utterances=utterances,
+            corpus=corpus,
+            **options,
+        )
+        made = evaluate(settings, workers=workers, anew=anew)
+        for cell in made:
+            ceiling = cell.mode in (ORIGINAL, CODEC)
+            if ceiling and number:
+                continue  # no model has a part in it: the same for every stage
+            rows += _tidy(spec, None if ceiling else stage, cell, made)
+            if not ceiling:
+                worst += [{"stage": stage} | case for case in worst_cases(cell, made[cell], texts)]
+    return {
+        "table": spec.number,
+        "title": spec.title,
+        "task": spec.task,
+        "utterances": utterances,
+        "stages": {stage: Path(folder).name for stage, folder in stages.items()},
+        "options": {
+            name: value for name, value in options.items() if name not in ("codec", "judge", "device")
+        },
+        "rows": rows,
+        "worst": worst,
+    }
+
+
+def worst_cases(cell: Cell, rows: Sequence[Row], corpus: Corpus, count: int = WORST) -> list[dict[str, Any]]:
+    """The answers of a cell that are furthest from right: what was meant, written and heard, and the audio tokens."""
+    cases = [_case(cell, row, corpus) for row in rows]
+    wrong = [case for case in cases if case["errors"]]
+    return sorted(wrong, key=lambda case: -case["errors"] / case["units"])[:count]
+
+
+def _case(cell: Cell, row: Row, corpus: Corpus) -> dict[str, Any]:
+    index = row.question if isinstance(row, QuestionRow) else row.utterance
+    utterance = corpus[index]
+    case = {"language": cell.language, "mode": cell.mode, "utterance": index, "meant": utterance.text}
+    if isinstance(row, WrittenRow):
+        return case | {"written": row.answer.text, "units": row.units, "errors": row.errors}
+    case |= {"written": row.answer.text, "heard": row.heard, "codes": list(row.answer.codes)}
+    if isinstance(row, QuestionRow):
+        case |= {"truth": corpus[utterance.partner].text, "fact": row.fact, "chosen": row.chosen}
+        errors = 0 if row.right_speech else row.phoneme_errors
+        return case | {"right_text": row.right_text, "units": row.phonemes, "errors": errors}
+    return case | {"units": row.phonemes, "errors": row.phoneme_errors, "right_reading": row.right_reading}
+
+
+def _tidy(
+    spec: TableSpec, stage: str | None, cell: Cell, rows: Mapping[Cell, Sequence[Row]]
+) -> list[dict[str, Any]]:
+    return [
+        {"stage": stage, "language": cell.language, "mode": cell.mode, "measure": measure}
+        | {name: value if math.isfinite(value) else None for name, value in estimate._asdict().items()}
+        for measure, estimate in cell_measures(cell, rows).items()
+    ]
+
+
+def write_table(table: Mapping[str, Any], folder: Path = RESULTS) -> Path:
+    """Write a table as ``table-NUMBER.json``, whole or not at all; returns its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"table-{table['table']}.json"
+    replace_bytes(path, (json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    return path
+
+
+def read_table(number: int, folder: Path = RESULTS) -> dict[str, Any]:
+    """A table that was written.
+
+    Raises:
+        FileNotFoundError: it was not; the message says which command writes it.
+    """
+    path = folder / f"table-{number}.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {path}; python -m labkit.evaluation.tables {number} writes it")
+    return json.loads(path.read_text(encoding="utf-8"))
