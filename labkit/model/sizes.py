@@ -13,8 +13,8 @@ RELEASED_MODULES = 10  # MCTP modules of the released checkpoints (paper section
 class Size:
     """Shape of a Qwen2 backbone, without its vocabulary.
 
-    `initializer_range` is the standard deviation of fresh weights. Qwen2.5's suits widths of thousands; with it a model
-    of width 192 learns to copy in no reasonable time, with one over the root of the width within minutes.
+    `initializer_range` is the standard deviation of fresh weights. Qwen2.5's 0.02 is about one over the root of a width
+    of thousands; the lab's own narrow models start from one over the root of theirs.
     `rope_theta` is the longest wavelength of positions, in tokens, over 2 pi: short for models of short sequences.
     """
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from labkit.statistics import Estimate
 from labkit.study.attribution import METHODS, WordRow
-from labkit.views.patching import error_bars
+from labkit.views.intervals import error_bars
 from labkit.views.style import BLUE, GREEN, ORANGE, style
 
 NAMES = {"integrated": "integrated gradients", "ablated": "ablated", "cut": "hidden from the audio"}

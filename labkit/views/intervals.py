@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
@@ -33,13 +33,7 @@ def compare_ways(
         figure.add_scatter(
             x=[each.value for each in values],
             y=[row + shift for row in range(len(ways))],
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [each.high - each.value for each in values],
-                "arrayminus": [each.value - each.low for each in values],
-                "thickness": 2.5,
-            },
+            error_x=error_bars(values, thickness=2.5),
             mode="markers",
             marker={
                 "size": 12,
@@ -62,3 +56,14 @@ def compare_ways(
         tickvals=list(range(len(ways))), ticktext=ways, range=[len(ways) - 0.5, -0.5], showgrid=False
     )
     return style(figure, title, height=190 + 44 * len(ways))
+
+
+def error_bars(estimates: Sequence[Estimate], thickness: float = 1.2) -> dict[str, object]:
+    """The 95% intervals of estimates in plotly's form; thickness in pixels."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [each.high - each.value for each in estimates],
+        "arrayminus": [each.value - each.low for each in estimates],
+        "thickness": thickness,
+    }

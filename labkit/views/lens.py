@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from labkit.statistics import Estimate
 from labkit.study.lens import LensRow
-from labkit.views.patching import error_bars
+from labkit.views.intervals import error_bars
 from labkit.views.style import AUDIO_COLOR, BLUE, GRAY, TAG_COLOR, TEXT_COLOR, VERMILION, style
 
 

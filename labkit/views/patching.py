@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from labkit.statistics import Estimate
 from labkit.study.patching import PatchRow, flips, turned
+from labkit.views.intervals import error_bars
 from labkit.views.style import BLUE, GRAY, GREEN, ORANGE, PINK, VERMILION, style
 
 DASHES = (("solid", "circle"), ("dash", "diamond"), ("dot", "square"))  # of lines and their markers
@@ -122,17 +123,6 @@ def cut_figure(values: Mapping[tuple[str, str, int], Estimate], title: str) -> g
     figure.update_xaxes(title="layer", dtick=1)
     figure.update_yaxes(title="log-odds lost", tickformat=".0%")
     return style(figure, title, 440)
-
-
-def error_bars(estimates: Sequence[Estimate]) -> dict[str, object]:
-    """The 95% intervals of estimates in plotly's form."""
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [each.high - each.value for each in estimates],
-        "arrayminus": [each.value - each.low for each in estimates],
-        "thickness": 1.2,
-    }
 
 
 def _percent(share: float) -> str:

@@ -10,6 +10,7 @@ from IPython.display import display
 
 from labkit.figures import STATIC_VARIABLE
 from labkit.statistics import Estimate
+from labkit.views.intervals import error_bars
 from labkit.views.style import BLUE, GRAY, GREEN, ORANGE, PINK, SKY, VERMILION, style
 
 PALETTE = (BLUE, ORANGE, GREEN, VERMILION, PINK, SKY)
@@ -57,11 +58,11 @@ def curves_figure(rows: Rows, title: str, measure: str = "accuracy") -> go.Figur
         measure: "accuracy" (share of targets that were the likeliest token) or "loss" (nats).
 
     Raises:
-        ValueError: the rows hold no such measure.
+        ValueError: no rows, or they hold no such measure.
     """
-    names = [name for name in rows[0] if name.startswith(f"{measure}/")]
+    names = [name for name in rows[0] if name.startswith(f"{measure}/")] if rows else []
     if not names:
-        raise ValueError(f"these rows have no {measure!r}; choose accuracy or loss")
+        raise ValueError(f"these {len(rows)} rows have no {measure!r}; choose accuracy or loss")
     figure = go.Figure()
     for place, name in enumerate(names):
         label = name.partition("/")[2]
@@ -99,12 +100,7 @@ def module_accuracies(
         figure.add_scatter(
             x=list(range(len(estimates))),
             y=[each.value for each in estimates],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [each.high - each.value for each in estimates],
-                "arrayminus": [each.value - each.low for each in estimates],
-            },
+            error_y=error_bars(estimates),
             name=name,
             mode="lines+markers",
             line={"color": PALETTE[place % len(PALETTE)], "width": 2.5},
