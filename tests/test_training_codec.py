@@ -92,14 +92,14 @@ def test_crops_keep_parallel_lists_together():
 def test_the_codebook_restarts_entries_that_nothing_uses():
     codebook, dice = Codebook(8, 4), torch.Generator().manual_seed(0)
     x = torch.nn.functional.normalize(torch.randn(64, 4, generator=dice), dim=-1)
-    codebook.initialise(x, dice)
+    codebook.initialize(x, dice)
     used = torch.bincount(codebook.encode(x), minlength=8)
     assert (used > 0).sum() >= 6
     one = x[:1].expand(64, 4)
     restarted = sum(codebook.update(one, codebook.encode(one), dice) for _ in range(200))
     assert restarted > 0
     with pytest.raises(ValueError, match="cannot start a codebook of 8"):
-        codebook.initialise(x[:4], dice)
+        codebook.initialize(x[:4], dice)
 
 
 def test_the_distance_of_spectra_is_zero_for_equals_and_grows():

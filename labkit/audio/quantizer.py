@@ -63,8 +63,12 @@ class Codebook(nn.Module):
         return len(dead)
 
     @torch.no_grad()
-    def initialise(self, x: torch.Tensor, generator: torch.Generator, *, iterations: int = 12) -> None:
-        """Start from spherical k-means over inputs `(n, width)`, n at least the size of the codebook."""
+    def initialize(self, x: torch.Tensor, generator: torch.Generator, *, iterations: int = 12) -> None:
+        """Start from spherical k-means over inputs `(n, width)`.
+
+        Raises:
+            ValueError: fewer inputs than entries.
+        """
         unit = functional.normalize(x, dim=-1)
         if len(unit) < len(self):
             raise ValueError(f"{len(unit)} inputs cannot start a codebook of {len(self)}; pass more of them")

@@ -39,7 +39,11 @@ class Faults:
         self._errors: dict[tuple[Path, int | None], SampleError] = {}
 
     def add(self, error: SampleError) -> None:
-        """Raise the error, or remember it; a sample that is met again, in a later epoch, counts once."""
+        """Raise the error, or remember it; a sample that is met again, in a later epoch, counts once.
+
+        Raises:
+            SampleError: the error given, where the policy is "fail".
+        """
         if self.policy == "fail":
             raise error
         self._errors.setdefault((error.path, error.line), error)

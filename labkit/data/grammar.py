@@ -80,7 +80,10 @@ class Grammar:
     tokenize: Callable[[str], list[Token]]
 
     def fill(self, template: str, rng: random.Random) -> str:
-        """The template with every slot but ``{d}`` and ``{h}`` replaced by chance, slots within slots included."""
+        """The template with every slot but ``{d}`` and ``{h}`` replaced by chance, slots within slots included.
+
+        Raises ValueError for a slot that the grammar lacks.
+        """
         while match := re.search(r"\{(?!d\}|h\})(\w+)\}", template):
             if match[1] not in self.slots:
                 raise ValueError(

@@ -60,7 +60,11 @@ class Passes(NamedTuple):
 
 
 def whole(value: object) -> int:
-    """A whole number, typed or given."""
+    """A whole number, typed or given.
+
+    Raises:
+        ScheduleError: it is none.
+    """
     if isinstance(value, str) and re.fullmatch(r"[+-]?\d+", value):
         return int(value)
     if isinstance(value, bool) or not hasattr(value, "__index__"):
@@ -69,7 +73,11 @@ def whole(value: object) -> int:
 
 
 def as_pairs(pairs: Sequence[Sequence[int]], what: str) -> Pairs:
-    """Check pairs of counts and make them plain tuples of ints."""
+    """Check pairs of counts and make them plain tuples of ints.
+
+    Raises:
+        ScheduleError: there are none, or one is no pair of whole numbers from 0 on, or makes no token.
+    """
     if len(pairs) == 0:
         raise ScheduleError(f"the {what} list is empty. Give at least one pair of counts, such as (4, 10).")
     checked = []
@@ -177,7 +185,11 @@ class InterleaveMode:
         return (Slot(t, self.maker(t), self.holds(t)) for t in (count() if n is None else range(n)))
 
     def passes(self, n: int) -> Passes:
-        """Backbone passes and MCTP module steps behind the first ``n`` tokens (paper Table 8)."""
+        """Backbone passes and MCTP module steps behind the first ``n`` tokens (paper Table 8).
+
+        Raises:
+            ValueError: a negative number.
+        """
         if n < 0:
             raise ValueError(f"the number of tokens must not be negative, got {n}")
         backbone = sum(self.maker(t) is None for t in range(n))

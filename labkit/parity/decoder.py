@@ -39,7 +39,11 @@ def vocoder_settings(values: dict[str, Any]) -> HiFTConfig:
 
 
 def load_flow(case: AudioCase, folder: str = ".") -> Flow:
-    """The flow of a case, or of one beside it."""
+    """The flow of a case, or of one beside it.
+
+    Raises:
+        CaseError: its configuration cannot be read, or its weights do not fit.
+    """
     beside = AudioCase(case.folder / folder, "flow", {}, {})
     try:
         flow, _ = empty_decoder(flow_settings(beside.settings()), HiFTConfig())
@@ -49,7 +53,11 @@ def load_flow(case: AudioCase, folder: str = ".") -> Flow:
 
 
 def load_vocoder(case: AudioCase) -> HiFT:
-    """The vocoder of a case."""
+    """The vocoder of a case.
+
+    Raises:
+        CaseError: its configuration cannot be read, or its weights do not fit.
+    """
     try:
         _, hift = empty_decoder(FlowConfig(), vocoder_settings(case.settings()))
     except (OSError, CheckpointError) as error:

@@ -16,7 +16,11 @@ RESAMPLED = 5e-5
 
 @torch.inference_mode()
 def check_tokenizer(case: AudioCase) -> Iterator[Check]:
-    """All recorded features, waveforms and, where there is one, the audio of more than 30 seconds."""
+    """All recorded features, waveforms and, where there is one, the audio of more than 30 seconds.
+
+    Raises:
+        CaseError: the tokenizer cannot be loaded.
+    """
     try:
         tokenizer = GLM4VoiceTokenizer.load(case.folder, tell=None)
     except (OSError, ValueError) as error:

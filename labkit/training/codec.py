@@ -87,7 +87,7 @@ class TokenizerObjective:
             commitment = features.new_zeros(())
         else:
             if step == self.continuous_steps:
-                codebook.initialise(self._many_features(generator), generator)
+                codebook.initialize(self._many_features(generator), generator)
             code, tokens, commitment = codebook(features)
             codebook.update(features.detach(), tokens, generator)
         with mixed_precision(mel.device):

@@ -132,7 +132,11 @@ class BlockStream(DecodeStream):
     def call(
         self, tokens: torch.Tensor | Sequence[int], *, final: bool = False, steps: int | None = None
     ) -> Call:
-        """One block, in `steps` where they differ from the others'; `final` speaks all of it, and what waited."""
+        """One block, in `steps` where they differ from the others'; `final` speaks all of it, and what waited.
+
+        Raises:
+            ValueError: a block that is not the last is no longer than the overlap.
+        """
         tokens = torch.as_tensor(tokens, dtype=torch.long, device=self._said.device).reshape(1, -1)
         draws = next(self._draws, None) or SeededDraws(self._flow, self._hift)
         together = torch.cat([self._said, tokens], dim=1)
