@@ -45,5 +45,7 @@ def test_each_part_keeps_its_learning_rate():
 def test_the_papers_optimizer_is_the_default_and_an_unknown_one_is_refused():
     settings = LoopSettings(steps=1)
     assert settings.optimizer == "adamw"
+    with pytest.raises(ValueError, match="no optimizer 'sgd'"):
+        make_optimizers(tiny_model(0), stage(1), RATES, "sgd")
     with pytest.raises(ValueError, match="optimizer is adamw or muon, not 'sgd'"):
         replace(settings, optimizer="sgd")

@@ -96,8 +96,7 @@ TOY_MIXTURE = tuple(
 Stage 0, which stands in for the pre-training of the paper's backbone, reads text only, among it texts to repeat, from
 which a model learns to copy. A model this small learns the words that it meets and not to read letters, so the random
 words of the coverage sentences are left to the codec. Its speech QA is a tenth of its speech, so stage 4 draws it four
-times an epoch where the paper draws it twice, and keeps larger shares of the rest: a model this small forgets within
-a few hundred steps."""
+times an epoch where the paper draws it twice, and keeps larger shares of the rest, lest it be forgotten."""
 
 
 def ratios_of(mixture: tuple[Dataset, ...], stage: int) -> dict[str, float]:

@@ -87,8 +87,9 @@ def place_audio_tokens(
 ) -> SpeechLM:
     """Start the audio tokens' rows of embedding and head from the codec's codebook, in place.
 
-    Tokens that stand for like sounds then begin alike, and what a small model learns of one holds for the others. The
-    paper does not say where the released model's began.
+    Tokens that stand for like sounds then begin alike. (On the toy, 1,500 steps of stage 1 then get 37% of held-out
+    English and 53% of Mandarin audio tokens right, against 33% and 48% from rows that know nothing, one seed. The paper
+    does not say where the released model's rows began.)
 
     Args:
         model: whose vocabulary has the audio tokens.

