@@ -1,0 +1,80 @@
+"""One measure by training stage and interleave mode, each with its interval, the judge's ceiling behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from labkit.views.style import BLUE, ORANGE, style
+
+COLORS = {"en": BLUE, "cmn": ORANGE}
+NAMES = {"en": "English", "cmn": "Mandarin"}
+SYMBOLS = {"en": "circle", "cmn": "diamond"}
+
+
+def stage_intervals(
+    rows: Sequence[Mapping[str, Any]],
+    measures: Sequence[str],
+    *,
+    axis: str,
+    title: str,
+    ceiling: str | None = None,
+    goal: float | None = None,
+) -> go.Figure:
+    """Shares with 95% intervals: a column for each stage and mode, a color for each language.
+
+    Args:
+        rows: of `labkit.evaluation.tables`, a ceiling's with None for a stage.
+        measures: which to draw, one for each language at most.
+        axis: what they are shares of.
+        title: one line.
+        ceiling: the ceiling to draw, dashed, such as "codec".
+        goal: drawn as a dotted line.
+
+    Raises:
+        ValueError: no row has such a measure.
+    """
+    drawn = [row for row in rows if row["measure"] in measures]
+    columns = list(dict.fromkeys(_column(row) for row in drawn if row["stage"]))
+    if not columns:
+        raise ValueError(f"no row measures {' or '.join(measures)}")
+    languages = [language for language in NAMES if any(row["language"] == language for row in drawn)]
+    figure = go.Figure()
+    for place, language in enumerate(languages):
+        own = [row for row in drawn if row["language"] == language and row["stage"]]
+        shift = 0.22 * (place - (len(languages) - 1) / 2)
+        figure.add_scatter(
+            x=[columns.index(_column(row)) + shift for row in own],
+            y=[row["value"] for row in own],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                # An interval without an upper end is drawn without one.
+                "array": [
+                    (row["value"] if row["high"] is None else row["high"]) - row["value"] for row in own
+                ],
+                "arrayminus": [row["value"] - row["low"] for row in own],
+                "thickness": 2.5,
+            },
+            mode="markers",
+            marker={"size": 11, "symbol": SYMBOLS[language], "color": COLORS[language]},
+            customdata=[(_column(row), row["n"]) for row in own],
+            hovertemplate="%{customdata[0]}<br>%{y:.1%}, n=%{customdata[1]}<extra>"
+            + NAMES[language]
+            + "</extra>",
+            name=NAMES[language],
+        )
+        for row in drawn:
+            if ceiling and row["language"] == language and row["stage"] is None and row["mode"] == ceiling:
+                figure.add_hline(row["value"], line={"color": COLORS[language], "dash": "dash", "width": 1.5})
+    if goal is not None:
+        figure.add_hline(goal, line={"dash": "dot"}, annotation_text=f"goal {goal:.0%}")
+    figure.update_xaxes(tickvals=list(range(len(columns))), ticktext=columns, showgrid=False)
+    figure.update_yaxes(title_text=axis, tickformat=".0%", rangemode="tozero")
+    return style(figure, title, height=420)
+
+
+def _column(row: Mapping[str, Any]) -> str:
+    return f"{row['stage']}<br>{row['mode']}"
