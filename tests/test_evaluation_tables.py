@@ -65,10 +65,17 @@ def test_a_table_has_every_stage_in_what_it_can_run(models, world, tmp_path, num
         assert {("S1", "vanilla")} | {("S4", mode) for mode in every} <= measured
         assert not any(stage == "S1" and mode != "vanilla" for stage, mode in measured)
         assert ((None, "codec") in measured) == (spec.task != "asr"), "the judge's ceiling"
+    differences = {
+        (stage, mode, measure) for stage, _, mode, measure in found if measure.startswith("errors")
+    }
+    assert differences == {("S4", mode, "errors, minus S1's") for mode in every} | {
+        ("S4", mode, "errors, minus vanilla's") for mode in every[:-1]
+    }
     assert table["worst"], "random models are wrong"
     for case in table["worst"]:
         assert case["errors"] > 0
-        assert case["meant"]
+        assert case["asked"]
+        assert len(case["meant"]) == case["units"]
         assert ("codes" in case) == (spec.task != "asr")
     assert read_table(number, write_table(table, tmp_path / "out").parent) == table
 

@@ -14,14 +14,16 @@ from typing import Any
 
 from labkit.data.corpus import Corpus, CorpusSpec, generate
 from labkit.data.speaking import replace_bytes
-from labkit.evaluation.asr import WrittenRow
+from labkit.evaluation.asr import WrittenRow, text_units
 from labkit.evaluation.cells import CODEC, ORIGINAL, Cell, Row, Settings, cell_measures
+from labkit.evaluation.listener import sounds
 from labkit.evaluation.speech_lm import evaluate
 from labkit.evaluation.spoken_qa import QuestionRow
-from labkit.interleave import MODES
+from labkit.interleave import MODES, VANILLA
 from labkit.model.checkpoint import find_checkpoint
 from labkit.model.layout import read_config
 from labkit.paths import weights_folder
+from labkit.statistics import Estimate, ratio
 from labkit.training.recipes import TOY
 
 STAGES = ("S1", "S2", "S3", "S4")
@@ -105,14 +107,16 @@ def evaluate_table(
         **options: of `Settings`.
 
     Returns:
-        ``rows``: stage, language, mode, measure, value, low, high, n, the ceilings with None for a stage; ``worst``:
-        cases of each cell with all that is needed to play them; and what the numbers follow from.
+        ``rows``: stage, language, mode, measure, value, low, high, n, the ceilings with None for a stage, differences
+        to Vanilla and to the first stage utterance by utterance; ``worst``: cases of each cell with all that is needed
+        to play them; and what the numbers follow from.
 
     Raises:
         FileNotFoundError: a stage's model is not there.
     """
     modes = {stage: runnable_modes(folder) for stage, folder in stages.items()}
     rows, worst, texts = [], [], generate(corpus, progress=False)
+    first: dict[str, Mapping[Cell, Sequence[Row]]] = {}
     for number, (stage, folder) in enumerate(stages.items()):
         settings = Settings(
             str(folder),
@@ -128,8 +132,10 @@ def evaluate_table(
             ceiling = cell.mode in (ORIGINAL, CODEC)
             if ceiling and number:
                 continue  # no model has a part in it: the same for every stage
-            rows += _tidy(spec, None if ceiling else stage, cell, made)
+            rows += _named(None if ceiling else stage, cell, cell_measures(cell, made))
             if not ceiling:
+                first = first or {stage: made}
+                rows += _differences(stage, cell, made, first)
                 worst += [{"stage": stage} | case for case in worst_cases(cell, made[cell], texts)]
     return {
         "table": spec.number,
@@ -146,34 +152,70 @@ def evaluate_table(
 
 
 def worst_cases(cell: Cell, rows: Sequence[Row], corpus: Corpus, count: int = WORST) -> list[dict[str, Any]]:
-    """The answers of a cell that are furthest from right: what was meant, written and heard, and the audio tokens."""
+    """The answers of a cell that are furthest from right.
+
+    Each has the utterance's index and text (``asked``), the model's text (``written``) and audio tokens (``codes``),
+    and the words, characters or phonemes that were ``meant`` and that the judge ``got``; questions have their true
+    ``answer``.
+    """
     cases = [_case(cell, row, corpus) for row in rows]
     wrong = [case for case in cases if case["errors"]]
     return sorted(wrong, key=lambda case: -case["errors"] / case["units"])[:count]
 
 
 def _case(cell: Cell, row: Row, corpus: Corpus) -> dict[str, Any]:
-    index = row.question if isinstance(row, QuestionRow) else row.utterance
-    utterance = corpus[index]
-    case = {"language": cell.language, "mode": cell.mode, "utterance": index, "meant": utterance.text}
+    asked = isinstance(row, QuestionRow)
+    utterance = corpus[row.question if asked else row.utterance]
+    case = {"language": cell.language, "mode": cell.mode, "utterance": utterance.index}
+    case |= {"asked": utterance.text, "written": row.answer.text}
     if isinstance(row, WrittenRow):
-        return case | {"written": row.answer.text, "units": row.units, "errors": row.errors}
-    case |= {"written": row.answer.text, "heard": row.heard, "codes": list(row.answer.codes)}
-    if isinstance(row, QuestionRow):
-        case |= {"truth": corpus[utterance.partner].text, "fact": row.fact, "chosen": row.chosen}
+        meant, got = (text_units(text, cell.language) for text in (utterance.text, row.answer.text))
+        return case | {"meant": meant, "got": got, "units": row.units, "errors": row.errors}
+    case |= {"codes": list(row.answer.codes), "got": row.heard.split(), "units": row.phonemes}
+    if asked:
+        truth = corpus[utterance.partner]
         errors = 0 if row.right_speech else row.phoneme_errors
-        return case | {"right_text": row.right_text, "units": row.phonemes, "errors": errors}
-    return case | {"units": row.phonemes, "errors": row.phoneme_errors, "right_reading": row.right_reading}
+        case |= {"answer": truth.text, "fact": row.fact, "chosen": row.chosen, "right_text": row.right_text}
+        return case | {"meant": sounds(truth), "errors": errors}
+    return case | {"meant": sounds(utterance), "errors": row.phoneme_errors}
 
 
-def _tidy(
-    spec: TableSpec, stage: str | None, cell: Cell, rows: Mapping[Cell, Sequence[Row]]
-) -> list[dict[str, Any]]:
+def _named(stage: str | None, cell: Cell, measures: Mapping[str, Estimate]) -> list[dict[str, Any]]:
     return [
         {"stage": stage, "language": cell.language, "mode": cell.mode, "measure": measure}
         | {name: value if math.isfinite(value) else None for name, value in estimate._asdict().items()}
-        for measure, estimate in cell_measures(cell, rows).items()
+        for measure, estimate in measures.items()
     ]
+
+
+def _differences(
+    stage: str,
+    cell: Cell,
+    made: Mapping[Cell, Sequence[Row]],
+    first: Mapping[str, Mapping[Cell, Sequence[Row]]],
+) -> list[dict[str, Any]]:
+    """How much more goes wrong than in Vanilla, and than in the first stage in Vanilla, on the same utterances."""
+    vanilla, [(name, then)] = cell._replace(mode=VANILLA.name), first.items()
+    compared = {}
+    if cell != vanilla and vanilla in made:
+        compared["vanilla"] = made[vanilla]
+    if stage != name and vanilla in then:
+        compared[name] = then[vanilla]
+    more = {
+        f"errors, minus {other}'s": ratio(
+            [_wrong(row)[0] - _wrong(its)[0] for row, its in zip(made[cell], rows, strict=True)],
+            [_wrong(row)[1] for row in made[cell]],
+        )
+        for other, rows in compared.items()
+    }
+    return _named(stage, cell, more)
+
+
+def _wrong(row: Row) -> tuple[int, int]:
+    """Errors of a row, and out of how many; a question is right or wrong by its speech."""
+    if isinstance(row, QuestionRow):
+        return int(not row.right_speech), 1
+    return (row.errors, row.units) if isinstance(row, WrittenRow) else (row.phoneme_errors, row.phonemes)
 
 
 def write_table(table: Mapping[str, Any], folder: Path = RESULTS) -> Path:
