@@ -1,17 +1,26 @@
 """The paper's tables in miniature: every stage in what it can run, the same after a kill; and the paper's own rows."""
 
 import json
+from collections import Counter
 
 import pytest
 from speech import SPEC
 from tiny import tiny_model
 
 from labkit.audio.toy import ToyCodec
+from labkit.data.plan import plan
 from labkit.evaluation import cells, speech_lm
 from labkit.evaluation.tables import __main__ as command
 from labkit.evaluation.tables import stages
 from labkit.evaluation.tables.paper import paper_drop, paper_rows
-from labkit.evaluation.tables.stages import TABLES, evaluate_table, read_table, runnable_modes, write_table
+from labkit.evaluation.tables.stages import (
+    HELD_OUT,
+    TABLES,
+    evaluate_table,
+    read_table,
+    runnable_modes,
+    write_table,
+)
 from labkit.model import save_speech_lm
 from labkit.vocabulary import Chat, train_toy_tokenizer
 
@@ -77,7 +86,8 @@ def test_a_table_has_every_stage_in_what_it_can_run(models, world, tmp_path, num
         assert case["asked"]
         assert len(case["meant"]) == case["units"]
         assert ("codes" in case) == (spec.task != "asr")
-    assert read_table(number, write_table(table, tmp_path / "out").parent) == table
+    written = write_table(table, tmp_path / "out")
+    assert read_table(number, written.parent) == json.loads(json.dumps(table))
 
 
 def test_a_killed_table_ends_the_same_and_a_finished_one_is_taken(models, world, monkeypatch):
@@ -116,6 +126,15 @@ def test_a_missing_stage_is_told_before_anything_is_evaluated(models, world, mon
 def test_modes_are_those_that_the_modules_suffice_for(models):
     assert runnable_modes(models / "speech-lm-stage-1") == ("vanilla",)
     assert "turbo" in runnable_modes(models / "speech-lm-stage-4")
+
+
+@pytest.mark.parametrize("language", ["en", "cmn"])
+def test_every_cell_of_the_shipped_tables_can_have_400_items(language):
+    kinds = Counter(each.sentence.kind for each in plan(HELD_OUT) if each.sentence.language == language)
+    assert kinds["question"] == kinds["answer"] == 400
+    assert kinds["plain"] >= 200
+    assert kinds["homograph"] >= 200, "probes and their minimal pairs"
+    assert {each.sentence.split for each in plan(HELD_OUT)} == {"test"}
 
 
 def test_one_command_a_table(models, monkeypatch, tmp_path, capsys):

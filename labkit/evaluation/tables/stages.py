@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ from labkit.training.recipes import TOY
 STAGES = ("S1", "S2", "S3", "S4")
 RESULTS = Path(__file__).parents[1] / "results"
 """The tables of the shipped models."""
+
+HELD_OUT = replace(TOY.corpus, sentences=0, validation=0, test=400, probes=100)
+"""The toy recipe's world without what is learned from: 400 held-out utterances for each cell, and as many questions."""
 
 WORST = 3
 """Cases kept of each stage, language and mode, for who wants to hear what went wrong."""
@@ -92,7 +95,7 @@ def evaluate_table(
     utterances: int = 400,
     workers: int = 1,
     anew: bool = False,
-    corpus: CorpusSpec = TOY.corpus,
+    corpus: CorpusSpec = HELD_OUT,
     **options: Any,
 ) -> dict[str, Any]:
     """A table as tidy data, ready for JSON.
@@ -142,6 +145,7 @@ def evaluate_table(
         "title": spec.title,
         "task": spec.task,
         "utterances": utterances,
+        "corpus": asdict(corpus),
         "stages": {stage: Path(folder).name for stage, folder in stages.items()},
         "options": {
             name: value for name, value in options.items() if name not in ("codec", "judge", "device")
@@ -219,10 +223,17 @@ def _wrong(row: Row) -> tuple[int, int]:
 
 
 def write_table(table: Mapping[str, Any], folder: Path = RESULTS) -> Path:
-    """Write a table as ``table-NUMBER.json``, whole or not at all; returns its path."""
+    """Write a table as ``table-NUMBER.json``, a row or case a line, whole or not at all; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"table-{table['table']}.json"
-    replace_bytes(path, (json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    entries = []
+    for name, value in table.items():
+        if isinstance(value, list):
+            lines = ",\n".join(json.dumps(each, ensure_ascii=False, allow_nan=False) for each in value)
+            entries.append(f'"{name}": [\n{lines}\n]')
+        else:
+            entries.append(f'"{name}": {json.dumps(value, ensure_ascii=False, allow_nan=False)}')
+    replace_bytes(path, ("{\n" + ",\n".join(entries) + "\n}\n").encode())
     return path
 
 
