@@ -1,6 +1,7 @@
 """Speech on a beat: words begin where tokens do, nothing else changes, the times stay true, and tokens come back."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,19 +38,49 @@ def test_every_word_begins_on_the_beat_and_the_end_comes_on_it(language):
 
 
 @pytest.mark.parametrize("language", SENTENCES)
-def test_the_same_phonemes_are_said_at_much_the_same_pace(language):
+def test_the_same_phonemes_are_said_in_order_and_without_gaps(language):
     synthesizer, words = Synthesizer(language), SENTENCES[language]
-    free = synthesizer.speak(words, lead=0.11, tail=0.1)
     bound = speak_on_beat(synthesizer, words, lead=0.11, tail=0.1, beat=BEAT)
-    assert [p.symbol for p in bound.phonemes] == [p.symbol for p in free.phonemes]
-    assert [p.word for p in bound.phonemes] == [p.word for p in free.phonemes]
-    for before, after in zip(bound.phonemes, bound.phonemes[1:], strict=False):
+    for number, word in enumerate(words):
+        alone = synthesizer.speak([replace(word, pause=0.0)], lead=0.1, tail=0.1)
+        assert [p.symbol for p in bound.phonemes if p.word == number] == [
+            p.symbol for p in alone.phonemes if p.word == 0
+        ]
+        said, free = bound.words[number], alone.words[0]
+        assert abs((said.end - said.start) - (free.end - free.start)) <= 0.5 * BEAT + 1e-6
+    assert bound.phonemes[0].start == 0
+    for before, after in itertools.pairwise(bound.phonemes):
         assert before.end == pytest.approx(after.start)
     assert bound.phonemes[-1].end == pytest.approx(bound.seconds)
-    longest = max(
-        abs((b.end - b.start) - (f.end - f.start)) for b, f in zip(bound.words, free.words, strict=True)
-    )
-    assert longest < 0.75 * BEAT
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+def test_a_word_sounds_the_same_wherever_it_stands(language):
+    synthesizer, words = Synthesizer(language), SENTENCES[language]
+    one = speak_on_beat(synthesizer, words, lead=0.1, tail=0.1, beat=BEAT)
+    other = speak_on_beat(synthesizer, words[::-1], lead=0.3, tail=0.1, beat=BEAT)
+    for number, word in enumerate(one.words):
+        again = other.words[len(words) - 1 - number]
+        np.testing.assert_array_equal(sound(one, word), sound(other, again))
+
+
+def sound(speech, word):
+    return speech.waveform[round(word.start * speech.sample_rate) : round(word.end * speech.sample_rate)]
+
+
+def test_words_do_not_click():
+    """A joint is no louder a step than those within the words."""
+    speech = speak_on_beat(Synthesizer("en"), SENTENCES["en"], lead=0.1, tail=0.1, beat=BEAT)
+    steps = np.abs(np.diff(speech.waveform))
+    joints = [round(word.start * speech.sample_rate) for word in speech.words]
+    assert max(steps[joint - 1] for joint in joints) < 0.1 * steps.max()
+
+
+def test_silences_are_not_negative_and_there_is_something_to_say():
+    with pytest.raises(ValueError, match="cannot be negative"):
+        speak_on_beat(Synthesizer("en"), SENTENCES["en"], lead=-0.1, tail=0.1, beat=BEAT)
+    with pytest.raises(ValueError, match="nothing to say"):
+        speak_on_beat(Synthesizer("en"), [], lead=0.1, tail=0.1, beat=BEAT)
 
 
 def test_its_silence_is_silent_and_its_words_are_not():
@@ -85,7 +116,7 @@ def test_on_the_beat_words_between_the_same_neighbors_have_more_tokens_in_common
             assert len(shares) >= 8
             alike[prosody, language] = np.mean(shares)
     for language in LANGUAGES:
-        assert alike["even", language] > alike["varied", language] + 0.3
+        assert alike["even", language] > 0.95 > 0.3 > alike["varied", language]
 
 
 def shares_in_common(codec, first, second):

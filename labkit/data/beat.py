@@ -1,24 +1,31 @@
-"""Speech on a beat: every word begins where an audio token does.
+"""Speech word by word, on a beat: each word is said on its own, lasts whole audio tokens, and always sounds the same.
 
-Where in its 80 ms a token catches a word changes the token, so free speech seldom says a word in the same tokens twice.
-On the beat, and at an even rate, a word between the same neighbors has mostly the same ones, if not always
-(`tests/test_data_beat.py` compares them). That is meant to leave a small model less to learn.
+Where in its 80 ms a token catches a word changes the token, and so does all that a voice does across words: melody,
+pace, sounds that run into each other. Free speech seldom says a word in the same tokens twice. Said like this, a word
+between the same neighbors has the same tokens nearly always (`tests/test_data_beat.py` compares them), and a small
+model has words to learn in place of their infinite variety. It is how one reads out a list; English loses its weak
+endings, Mandarin its changes of tone between syllables.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import soxr
 
 from labkit.data.espeak import Phoneme, Speech, SpokenWord, Synthesizer, Word
-
-FINER = 4
-"""How much finer than its samples a waveform is known before it is read at other places, by linear interpolation."""
+from labkit.data.phonemes import SILENCE
 
 SLOWEST, FASTEST = 0.7, 1.4
+"""Range of the factor by which a word's rate may be changed to fill its beats."""
+
+TRIES = 4
+"""How often a word is said again, each time at a better rate: espeak's lengths follow its rate in steps."""
+
+FADE = 0.004
+"""Seconds at both ends of a word over which it swells and fades, so that joints do not click."""
 
 
 def speak_on_beat(
@@ -26,12 +33,9 @@ def speak_on_beat(
 ) -> Speech:
     """Speak so that every word begins a whole number of beats after the beginning, and the end comes after one too.
 
-    The words are said once to learn how long they take, then again a little faster or slower each. What is still
-    missing, a few percent, is made up for by playing them faster or slower, as a tape is.
-
     Args:
-        words: as for `Synthesizer.speak`.
-        lead, tail: seconds of silence around them.
+        words: as for `Synthesizer.speak`; pauses are rounded to beats.
+        lead, tail: seconds of silence around them, rounded to beats.
         beat: in seconds, above 0.
 
     Raises:
@@ -39,44 +43,86 @@ def speak_on_beat(
             factor of at most `FASTEST` and at least `SLOWEST`.
         SynthesisError: as `Synthesizer.speak`.
     """
-    lengths = _lengths(synthesizer.speak(words, lead=lead, tail=tail))[1:]
-    rates = [
-        word.rate * min(FASTEST, max(SLOWEST, length / (_beats(length, beat) * beat)))
-        for word, length in zip(words, lengths, strict=True)
-    ]
-    words = [replace(word, rate=round(rate, 2)) for word, rate in zip(words, rates, strict=True)]
-    speech = synthesizer.speak(words, lead=lead, tail=tail)
-    lengths = _lengths(speech)
-    wanted = [max(1, round(lengths[0] / beat)) * beat, *(_beats(each, beat) * beat for each in lengths[1:])]
-    return _play(speech, np.cumsum([0.0, *lengths]), np.cumsum([0.0, *wanted]))
-
-
-def _lengths(speech: Speech) -> list[float]:
-    """Seconds from the beginning to the first word, from each word's beginning to the next, and to the end."""
-    return np.diff([0.0, *(word.start for word in speech.words), speech.seconds]).tolist()
-
-
-def _beats(seconds: float, beat: float) -> int:
-    return max(1, round(seconds / beat))
-
-
-def _play(speech: Speech, places: np.ndarray, times: np.ndarray) -> Speech:
-    """Play speech at such speeds that each of these places in it, in seconds, comes at its time."""
-    rate = speech.sample_rate
-    fine = soxr.resample(speech.waveform, rate, FINER * rate, quality="HQ")
-    read = np.interp(np.arange(round(times[-1] * rate)) / rate, times, places)
-    waveform = np.interp(read * FINER * rate, np.arange(len(fine)), fine)
-    waveform = (np.clip(np.round(waveform * 32768), -32768, 32767) / 32768).astype(np.float32)
-
-    def moved(seconds: float) -> float:
-        return float(np.interp(seconds, places, times))
-
-    return Speech(
-        waveform,
-        rate,
-        tuple(Word(word.text, moved(word.start), moved(word.end)) for word in speech.words),
-        tuple(
-            Phoneme(each.symbol, moved(each.start), moved(each.end), each.stress, each.word)
-            for each in speech.phonemes
-        ),
+    if lead < 0 or tail < 0 or any(word.pause < 0 for word in words):
+        raise ValueError("lead, tail and pauses are seconds of silence and cannot be negative")
+    voice = (
+        synthesizer.language,
+        synthesizer.voice,
+        synthesizer.rate,
+        synthesizer.pitch,
+        synthesizer.pitch_range,
+        synthesizer.volume,
     )
+    waveforms: list[np.ndarray] = []
+    said: list[Word] = []
+    phonemes: list[Phoneme] = []
+    samples, rate = 0, 0
+
+    def rest(seconds: float) -> None:
+        nonlocal samples
+        if beats := round(seconds / beat):
+            start, length = samples, round(beats * beat * rate)
+            waveforms.append(np.zeros(length, np.float32))
+            samples += length
+            phonemes.append(Phoneme(SILENCE, start / rate, samples / rate))
+
+    for number, word in enumerate(words):
+        alone = _say_alone(voice, replace(word, pause=0.0), beat)
+        if not number:
+            rate = alone.sample_rate
+            rest(max(lead, beat))
+        start = samples / rate
+        phonemes += [
+            replace(each, start=start + each.start, end=start + each.end, word=number)
+            for each in alone.phonemes
+        ]
+        waveforms.append(alone.waveform)
+        samples += len(alone.waveform)
+        said.append(Word(word.text, start, samples / rate))
+        rest(word.pause if number + 1 < len(words) else max(tail, beat))
+    if not said:
+        raise ValueError("nothing to say: there are no words")
+    return Speech(np.concatenate(waveforms), rate, tuple(said), tuple(phonemes))
+
+
+@functools.lru_cache(maxsize=50_000)
+def _say_alone(voice: tuple, word: SpokenWord, beat: float) -> Speech:
+    """One word, from its beginning to its end, in whole beats.
+
+    What its rate leaves over, about a percent, is made up for by playing it faster or slower, as a tape is.
+    """
+    language, name, *settings = voice
+    speak = Synthesizer(
+        language, name, **dict(zip(("rate", "pitch", "pitch_range", "volume"), settings, strict=True))
+    ).speak
+    speech = speak([word], lead=beat, tail=beat)
+    beats = max(1, round(_length(speech) / beat))
+    tried = [speech]
+    factor = 1.0
+    for _ in range(TRIES):
+        factor = min(FASTEST, max(SLOWEST, factor * _length(tried[-1]) / (beats * beat)))
+        tried.append(speak([replace(word, rate=round(word.rate * factor, 2))], lead=beat, tail=beat))
+    nearest = min(tried, key=lambda each: abs(_length(each) / (beats * beat) - 1))
+    return _play(nearest, beats * beat)
+
+
+def _length(speech: Speech) -> float:
+    return speech.words[0].end - speech.words[0].start
+
+
+def _play(speech: Speech, seconds: float) -> Speech:
+    """The word in `speech`, played so fast that it lasts that long."""
+    rate, (word,) = speech.sample_rate, speech.words
+    places = np.linspace(word.start * rate, word.end * rate, round(seconds * rate), endpoint=False)
+    waveform = np.interp(places, np.arange(len(speech.waveform)), speech.waveform)
+    fade = np.minimum(1.0, (np.arange(len(waveform)) + 0.5) / (FADE * rate))
+    waveform = (np.round(waveform * fade * fade[::-1] * 32768) / 32768).astype(np.float32)
+    pace = seconds / (word.end - word.start)
+    sounding = [each for each in speech.phonemes if word.start <= each.start < word.end]
+    phonemes = tuple(
+        replace(
+            each, start=(each.start - word.start) * pace, end=(min(each.end, word.end) - word.start) * pace
+        )
+        for each in sounding
+    )
+    return Speech(waveform, rate, (Word(word.text, 0.0, seconds),), phonemes)

@@ -1,8 +1,8 @@
 """Speaking rates and pauses drawn at random.
 
-Varied, as the codec and its judge learn it, rates change within a sentence too. Even, as the toy language model learns
-it, speech keeps one rate and the beat of the audio tokens (see `labkit.data.beat`), so that far more often than in
-varied speech a word comes back in the same tokens.
+Varied, as the codec and its judge learn it, speech flows, and rates change within a sentence too. Even, as the toy
+language model learns it, words are said one by one on the beat of the audio tokens (see `labkit.data.beat`), so that a
+word comes back in the same tokens.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ BASE_RATES = {"en": (115, 150), "cmn": (150, 200)}
 """Range of a sentence's overall rate, in espeak's words a minute."""
 
 PROSODIES = ("varied", "even")
-"""How freely it is spoken: `varied` in rates and pauses, or `even`, at one rate and on a beat."""
+"""How freely it is spoken: `varied` in rates and pauses, or `even`, word by word and on a beat."""
 
-EVEN_RATES = {"en": 132, "cmn": 175}
+EVEN_RATES = {"en": 150, "cmn": 175}
 TOKEN_SECONDS = 0.08
 
 

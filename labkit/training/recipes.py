@@ -72,9 +72,9 @@ TOY = Recipe(
     modes=("boost", "balance"),
     stages={
         0: _TOY_SETTINGS,
-        1: replace(_TOY_SETTINGS, steps=12_000),
-        2: replace(_TOY_SETTINGS, steps=400, learning_rates={Part.CHAIN: 2e-3}),
-        3: replace(_TOY_SETTINGS, steps=1000, learning_rates={Part.CHAIN: 2e-3}),
+        1: replace(_TOY_SETTINGS, steps=8000),
+        2: replace(_TOY_SETTINGS, steps=600, learning_rates={Part.CHAIN: 2e-3}),
+        3: replace(_TOY_SETTINGS, steps=1500, learning_rates={Part.CHAIN: 2e-3}),
         4: replace(_TOY_SETTINGS, steps=1500, learning_rates={Part.BACKBONE: 5e-4, Part.CHAIN: 5e-4}),
     },
 )
