@@ -19,6 +19,7 @@ from labkit.training.codec import (
 )
 from labkit.training.fit import FitSettings, fit
 from labkit.training.frames import frame_labels, phoneme_symbols, pitch_track
+from labkit.training.train_codec import CodecRecipe, codec_training
 
 FRAMES = FrameSettings()
 LENGTH = FRAMES.samples_per_token
@@ -106,3 +107,34 @@ def test_the_distance_of_spectra_is_zero_for_equals_and_grows():
     x = torch.randn(1, 4096, generator=torch.Generator().manual_seed(0))
     assert multi_resolution_distance(x, x) == 0
     assert multi_resolution_distance(0.5 * x, x) < multi_resolution_distance(0.1 * x, x)
+
+
+def test_the_weights_weigh(speech):
+    _, mel, labels = speech
+    tokenizer = SpeechTokenizer(TokenizerConfig(phonemes=len(phoneme_symbols()), codebook_size=16, width=32))
+
+    def losses(**weights):
+        objective = TokenizerObjective(
+            tokenizer, Frames(mel, labels), batch=4, length=80, continuous_steps=0, **weights
+        )
+        tokenizer.load_state_dict(start)
+        return objective(1, torch.Generator().manual_seed(0))
+
+    start = {name: value.clone() for name, value in tokenizer.state_dict().items()}
+    plain = losses()
+    weighed = losses(phoneme_weight=6.0, mel_weight=0.1, commitment_weight=5.0)
+    for name, factor in {"phoneme": 2, "mel": 0.1, "commitment": 5}.items():
+        assert weighed[name].item() == pytest.approx(factor * plain[name].item(), rel=1e-5)
+
+
+def test_a_codec_learns_from_every_prosody_alike(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
+    spec = CorpusSpec(sentences=16, validation=0, test=0, probes=0, languages=("cmn",))
+    training = codec_training(CodecRecipe(utterances=8), spec)
+    corpora = [corpus.folder.name for corpus, _ in training.chosen]
+    assert len(corpora) == 8
+    assert [corpora.count(name) for name in dict.fromkeys(corpora)] == [4, 4]
+    assert len(training.mel) == 8
+    one = codec_training(CodecRecipe(utterances=8, prosodies=("varied",)), spec)
+    assert len({corpus.folder.name for corpus, _ in one.chosen}) == 1
+    assert one.folder != training.folder

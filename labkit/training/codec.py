@@ -76,6 +76,8 @@ class TokenizerObjective:
     length: int = 160
     continuous_steps: int = 300
     phoneme_weight: float = 3.0
+    mel_weight: float = 1.0
+    commitment_weight: float = 1.0
 
     def __call__(self, step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         mel, phonemes = self._crop(generator)
@@ -95,8 +97,8 @@ class TokenizerObjective:
         return {
             "phoneme": self.phoneme_weight
             * functional.cross_entropy(logits.float().flatten(0, 1), phonemes.flatten()),
-            "mel": (drawn - mel).abs().mean(),
-            "commitment": commitment,
+            "mel": self.mel_weight * (drawn - mel).abs().mean(),
+            "commitment": self.commitment_weight * commitment,
         }
 
     @torch.no_grad()

@@ -1,6 +1,7 @@
 """Train the toy codec: `python -m labkit.training.train_codec`.
 
-Tokenizer, flow-matching decoder and vocoder, in that order, on the toy speech corpus; about an hour on two cores.
+Tokenizer, flow-matching decoder and vocoder, in that order, on the toy speech corpus, said in every way that it is said
+(`labkit.data.prosody`); about an hour on two cores.
 Every part keeps a checkpoint in the cache folder: a run that was stopped goes on where it was. The vocoder does not
 need the other two, so `--part vocoder` may run beside `--part tokenizer`; a last run without `--part` finds all
 parts done and writes the codec with its card.
@@ -9,9 +10,10 @@ parts done and writes the codec with its card.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,7 +26,8 @@ from labkit.audio.flow import FlowConfig, FlowDecoder
 from labkit.audio.tokenizer import SpeechTokenizer, TokenizerConfig
 from labkit.audio.toy import ToyCodec
 from labkit.audio.vocoder import HarmonicVocoder, VocoderConfig
-from labkit.data.corpus import Corpus, CorpusSpec, generate
+from labkit.data.corpus import Corpus, CorpusSpec, Utterance, generate
+from labkit.data.prosody import PROSODIES
 from labkit.paths import cache_folder, digest, weights_folder
 from labkit.training.codec import FlowObjective, Frames, TokenizerObjective, VocoderObjective
 from labkit.training.fit import FitSettings, fit
@@ -40,54 +43,70 @@ Objective = Callable[[int, torch.Generator], dict[str, torch.Tensor]]
 class CodecRecipe:
     """What decides the outcome beside the corpus.
 
-    `mel_mean` and `mel_scale` normalise the log-mels; they were measured once, on 2,000 utterances of the corpus.
+    `mel_mean` and `mel_scale` normalise the log-mels; they were measured once, on 2,000 utterances of varied speech.
+    `utterances` are shared out among the prosodies.
     """
 
     seed: int = 0
     mel_mean: float = -5.6006
     mel_scale: float = 2.6166
     utterances: int = 8000
-    codebook_size: int = 4096
-    tokenizer_steps: int = 7000
+    codebook_size: int = 1024
+    tokenizer_steps: int = 6000
     flow_steps: int = 4000
     vocoder_steps: int = 2500
     vocoder_utterances: int = 1200
     learning_rate: float = 2e-3
     phoneme_weight: float = 3.0
+    mel_weight: float = 0.1
+    commitment_weight: float = 5.0
+    prosodies: tuple[str, ...] = PROSODIES
 
 
 class CodecTraining:
-    """The three trainings of one recipe on one corpus, with a checkpoint folder each below `folder`.
+    """The three trainings of one recipe, with a checkpoint folder each below `folder`.
 
     They run on the GPU where there is one.
+
+    Args:
+        corpora: of whose training splits the recipe's utterances are drawn, as many from each.
     """
 
-    def __init__(self, recipe: CodecRecipe, corpus: Corpus, folder: Path) -> None:
-        self.recipe, self.corpus, self.folder = recipe, corpus, folder
+    def __init__(self, recipe: CodecRecipe, corpora: Sequence[Corpus], folder: Path) -> None:
+        self.recipe, self.folder = recipe, folder
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.settings = FrameSettings()
-        # The corpus comes kind by kind; a part of it has to be drawn from all of them.
-        everything = corpus.indices(split="train")
-        order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(recipe.seed))
-        self.indices = [everything[place] for place in order[: recipe.utterances].tolist()]
-        if len(self.indices) < 2:
+        generator = torch.Generator().manual_seed(recipe.seed)
+        # A corpus comes kind by kind; a part of it has to be drawn from all of them.
+        drawn = [_shuffled(corpus.indices(split="train"), generator) for corpus in corpora]
+        mixed = itertools.chain.from_iterable(
+            itertools.zip_longest(
+                *([(corpus, i) for i in own] for corpus, own in zip(corpora, drawn, strict=True))
+            )
+        )
+        self.chosen = [each for each in mixed if each is not None][: recipe.utterances]
+        if len(self.chosen) < 2:
             raise ValueError("the codec needs at least two training utterances; generate a larger corpus")
         mel = []
-        for index in tqdm(self.indices, desc="log-mels", unit="utterance"):
-            mel.append(log_mel(self._waveform(index)[None], self.settings)[0])
+        for utterance in tqdm(self._utterances(), desc="log-mels", unit="utterance", total=len(self.chosen)):
+            mel.append(log_mel(self._waveform(utterance)[None], self.settings)[0])
         self.mel = [(each - recipe.mel_mean) / recipe.mel_scale for each in mel]
 
     def tokenizer(self) -> SpeechTokenizer:
         """Train, or take from its checkpoint, the tokenizer."""
         frame_seconds = self.settings.hop / self.settings.sample_rate
         labels = [
-            frame_labels(self.corpus[index], len(mel), frame_seconds)
-            for index, mel in zip(self.indices, self.mel, strict=True)
+            frame_labels(utterance, len(mel), frame_seconds)
+            for utterance, mel in zip(self._utterances(), self.mel, strict=True)
         ]
         config = TokenizerConfig(phonemes=len(phoneme_symbols()), codebook_size=self.recipe.codebook_size)
         tokenizer = self._new(lambda: SpeechTokenizer(config))
         objective = TokenizerObjective(
-            tokenizer, Frames(self.mel, labels), phoneme_weight=self.recipe.phoneme_weight
+            tokenizer,
+            Frames(self.mel, labels),
+            phoneme_weight=self.recipe.phoneme_weight,
+            mel_weight=self.recipe.mel_weight,
+            commitment_weight=self.recipe.commitment_weight,
         )
         self._fit(tokenizer, objective, "tokenizer", self.recipe.tokenizer_steps)
         # Tokens must come from the weights that ship, and those are half precision.
@@ -108,13 +127,13 @@ class CodecTraining:
 
     def vocoder(self) -> HarmonicVocoder:
         """Train, or take from its checkpoint, the vocoder."""
-        chosen = self.indices[: self.recipe.vocoder_utterances]
-        waveforms = [self._waveform(index) for index in chosen]
+        chosen = itertools.islice(self._utterances(), self.recipe.vocoder_utterances)
+        waveforms = [self._waveform(utterance) for utterance in chosen]
         bar = tqdm(waveforms, desc="pitch", unit="utterance")
         pitch = [pitch_track(waveform.numpy(), self.settings) for waveform in bar]
         config = VocoderConfig(mel_mean=self.recipe.mel_mean, mel_scale=self.recipe.mel_scale)
         vocoder = self._new(lambda: HarmonicVocoder(config))
-        objective = VocoderObjective(vocoder, waveforms, self.mel[: len(chosen)], pitch)
+        objective = VocoderObjective(vocoder, waveforms, self.mel[: len(waveforms)], pitch)
         self._fit(vocoder, objective, "vocoder", self.recipe.vocoder_steps)
         return vocoder
 
@@ -130,8 +149,11 @@ class CodecTraining:
             phonemes=phoneme_symbols(),
         )
 
-    def _waveform(self, index: int) -> torch.Tensor:
-        samples = torch.from_numpy(self.corpus[index].waveform)
+    def _utterances(self) -> Iterator[Utterance]:
+        return (corpus[index] for corpus, index in self.chosen)
+
+    def _waveform(self, utterance: Utterance) -> torch.Tensor:
+        samples = torch.from_numpy(utterance.waveform)
         return nn.functional.pad(samples, (0, -len(samples) % self.settings.samples_per_token))
 
     def _new(self, make: Callable[[], Network]) -> Network:
@@ -174,10 +196,18 @@ def main() -> None:
 
 
 def codec_training(recipe: CodecRecipe, spec: CorpusSpec) -> CodecTraining:
-    """The trainings of a recipe on the corpus of a spec, with their checkpoints in the cache folder."""
-    corpus = generate(spec)
-    name = f"{corpus.folder.name}-{digest(asdict(recipe))}"
-    return CodecTraining(recipe, corpus, cache_folder("training", "toy-codec", name))
+    """The trainings of a recipe on the corpora of a spec, with their checkpoints in the cache folder.
+
+    Args:
+        spec: of what is said; the recipe says in which prosodies.
+    """
+    corpora = [generate(replace(spec, prosody=prosody)) for prosody in recipe.prosodies]
+    name = digest([asdict(recipe), [corpus.folder.name for corpus in corpora]])
+    return CodecTraining(recipe, corpora, cache_folder("training", "toy-codec", name))
+
+
+def _shuffled(indices: Sequence[int], generator: torch.Generator) -> list[int]:
+    return [indices[place] for place in torch.randperm(len(indices), generator=generator).tolist()]
 
 
 def save_codec(training: CodecTraining, folder: Path) -> Path:
