@@ -1,5 +1,8 @@
 """The codec's objectives on a handful of real sentences: a few steps must already teach something."""
 
+import json
+from dataclasses import asdict, replace
+
 import pytest
 import torch
 
@@ -7,8 +10,10 @@ from labkit.audio.features import FrameSettings, log_mel
 from labkit.audio.flow import FlowConfig, FlowDecoder
 from labkit.audio.quantizer import Codebook
 from labkit.audio.tokenizer import SpeechTokenizer, TokenizerConfig
+from labkit.audio.toy import ToyCodec
 from labkit.audio.vocoder import HarmonicVocoder, VocoderConfig
 from labkit.data.corpus import CorpusSpec, generate
+from labkit.paths import weights_folder
 from labkit.training.codec import (
     FlowObjective,
     Frames,
@@ -19,7 +24,7 @@ from labkit.training.codec import (
 )
 from labkit.training.fit import FitSettings, fit
 from labkit.training.frames import frame_labels, phoneme_symbols, pitch_track
-from labkit.training.train_codec import CodecRecipe, codec_training
+from labkit.training.train_codec import RECIPES, codec_training
 
 FRAMES = FrameSettings()
 LENGTH = FRAMES.samples_per_token
@@ -130,11 +135,20 @@ def test_the_weights_weigh(speech):
 def test_a_codec_learns_from_every_prosody_alike(tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
     spec = CorpusSpec(sentences=16, validation=0, test=0, probes=0, languages=("cmn",))
-    training = codec_training(CodecRecipe(utterances=8), spec)
+    training = codec_training(replace(RECIPES["content"], utterances=8), spec)
     corpora = [corpus.folder.name for corpus, _ in training.chosen]
     assert len(corpora) == 8
     assert [corpora.count(name) for name in dict.fromkeys(corpora)] == [4, 4]
     assert len(training.mel) == 8
-    one = codec_training(CodecRecipe(utterances=8, prosodies=("varied",)), spec)
+    one = codec_training(replace(RECIPES["shipped"], utterances=8), spec)
     assert len({corpus.folder.name for corpus, _ in one.chosen}) == 1
     assert one.folder != training.folder
+
+
+def test_the_shipped_recipe_is_the_shipped_codecs():
+    """So that the command without options makes what ships again."""
+    written = json.loads((weights_folder() / "toy-codec" / "recipe.json").read_text(encoding="utf-8"))
+    recipe = asdict(RECIPES["shipped"])
+    assert {name: recipe[name] for name in written} == written
+    shape = ToyCodec.load().tokenizer.config
+    assert (shape.codebook_size, shape.token_kernels) == (recipe["codebook_size"], recipe["token_kernels"])

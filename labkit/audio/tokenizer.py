@@ -24,13 +24,11 @@ class TokenizerConfig(NetworkConfig):
     """Shape of a `SpeechTokenizer`; `phonemes` is the size of the supervision's label set."""
 
     phonemes: int
-    codebook_size: int = 1024
+    codebook_size: int = 4096
     code_width: int = 64
     width: int = 192
     frame_kernels: tuple[int, ...] = (9, 9, 9, 9)
-    token_kernels: tuple[int, ...] = (
-        1,
-    )  # the less a token sees of its neighbors, the more it is its own sound's
+    token_kernels: tuple[int, ...] = (5, 5)
     head_kernels: tuple[int, ...] = (5, 5)
     head_look_ahead_tokens: int = 1
     look_ahead_frames: int = 15

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from labkit.audio.codec import Codec
 from labkit.data.corpus import Utterance
 from labkit.generation import generate
+from labkit.generation.events import Event
 from labkit.generation.matching import check_match
 from labkit.interleave import Content, InterleaveMode, content_of, deinterleave, interleave
 from labkit.model import SpeechLM
@@ -120,17 +121,29 @@ class SpeechSystem:
     ) -> list[Answer]:
         room = self.model.config.max_position_embeddings - max(map(len, prompts))
         limit = max(1, min(self.max_new_tokens, room))
-        ids: list[list[int]] = [[] for _ in prompts]
-        by_backbone = [0] * len(prompts)
-        for event in generate(
+        events = generate(
             self.model, prompts, mode, max_new_tokens=limit, vocabulary=vocabulary, constrained=spoken
-        ):
-            ids[event.row].append(event.id)
-            by_backbone[event.row] += event.module is None
-        return [
-            read_answer(row, count, mode, self.tokenizer, vocabulary)
-            for row, count in zip(ids, by_backbone, strict=True)
-        ]
+        )
+        return read_answers(events, len(prompts), mode, self.tokenizer, vocabulary)
+
+
+def read_answers(
+    events: Iterable[Event],
+    count: int,
+    mode: InterleaveMode,
+    tokenizer: PreTrainedTokenizerBase,
+    vocabulary: Vocabulary,
+) -> list[Answer]:
+    """The answers to so many prompts, out of the tokens that are made for them in turn."""
+    ids: list[list[int]] = [[] for _ in range(count)]
+    by_backbone = [0] * count
+    for event in events:
+        ids[event.row].append(event.id)
+        by_backbone[event.row] += event.module is None
+    return [
+        read_answer(row, passes, mode, tokenizer, vocabulary)
+        for row, passes in zip(ids, by_backbone, strict=True)
+    ]
 
 
 def read_answer(

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import torch
 
-from labkit.audio.toy import ToyCodec
 from labkit.data.corpus import generate
 from labkit.data.mixture import LONG_TEXT, TEXT
 from labkit.data.speaking import replace_bytes
@@ -173,7 +172,7 @@ def run_arm(
     system = SpeechSystem(
         load_speech_lm(model, dtype=torch.float32, tell=None).eval(), pipeline.tokenizer, pipeline.codec
     )
-    listener = Listener(ToyCodec.load(), PhonemeJudge.load())
+    listener = Listener(pipeline.codec, PhonemeJudge.load())
     corpus = generate(arm.recipe(base).corpus)
     result = {"arm": asdict(arm), "rows": [], "probes": {}}
     for language in languages:
@@ -199,7 +198,13 @@ def run_arm(
 
 
 def read_results(path: Path = RESULTS) -> DoseResults:
-    """The results in a file that `python -m labkit.study.dose` wrote."""
+    """The results in a file that `python -m labkit.study.dose` wrote.
+
+    Raises:
+        FileNotFoundError: it did not.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {path}; python -m labkit.study.dose writes it")
     rows: list[DoseRow] = []
     probes: dict[tuple[Arm, str], tuple[Estimate, ...]] = {}
     for result in _finished(path):

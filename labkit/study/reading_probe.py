@@ -20,7 +20,7 @@ from labkit.study.lens import lens_hooks
 from labkit.study.script import Script, script
 
 RIDGE = 1.0
-"""Penalty of the regression, in units of the states' mean square."""
+"""Penalty of the regression, over the mean squared length of the states about their mean."""
 
 BATCH = 32
 
@@ -116,7 +116,7 @@ def _ridge(known: torch.Tensor, said: torch.Tensor, asked: torch.Tensor) -> torc
     x, y = (known - center).transpose(0, 1), said - said.mean()
     gram = x @ x.transpose(1, 2)
     penalty = RIDGE * gram.diagonal(dim1=1, dim2=2).mean(1)
-    # As many unknowns as sentences, which are fewer than the hidden size or not many more.
+    # In its dual form, with an unknown for each sentence: a homograph has fewer of these than a state has entries.
     weights = torch.linalg.solve(gram + penalty[:, None, None] * torch.eye(len(said)), y.expand(len(x), -1))
     kernel = (asked - center).transpose(0, 1) @ x.transpose(1, 2)
     return (kernel @ weights[..., None]).squeeze(-1).T + said.mean()

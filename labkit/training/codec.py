@@ -68,6 +68,9 @@ class TokenizerObjective:
 
     The codebook joins after `continuous_steps` steps of training without it, started by k-means on the features of
     that moment: from random vectors, most entries would never be chosen.
+
+    The weights decide what tokens are of. With much of the mel they tell melody and pace too, which no two renditions
+    of a word share; with little of it what is said, and the rest is the decoder's to guess.
     """
 
     tokenizer: SpeechTokenizer

@@ -2,8 +2,7 @@
 
 `adamw` is the paper's, for everything (section 4.1). With `muon` (Jordan et al., 2024) the matrices of the layers are
 moved by orthogonalised momentum, so that no direction is left behind; embedding, head, norms and biases stay with
-AdamW. On the toy's stage 1 it brought 1,500 steps further (held-out audio tokens right: English 40%, Mandarin 56%,
-against 37% and 53% with AdamW alone, one seed).
+AdamW.
 """
 
 from __future__ import annotations

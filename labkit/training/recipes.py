@@ -13,6 +13,7 @@ from labkit.data.export import ExportSpec
 from labkit.data.mixture import TOY_MIXTURE, Dataset
 from labkit.training.loop import LoopSettings
 from labkit.training.stages import Part
+from labkit.training.train_codec import RECIPES as CODEC_RECIPES
 from labkit.training.train_codec import CodecRecipe
 
 
@@ -95,9 +96,10 @@ SMALL = Recipe(
     texts=ExportSpec(texts=60_000, documents=6_000),
     text_vocabulary=4096,
     row_tokens=2048,
-    codec=CodecRecipe(
+    codec=replace(
+        CODEC_RECIPES["content"],
         utterances=30_000,
-        codebook_size=8192,
+        codebook_size=2048,
         tokenizer_steps=12_000,
         flow_steps=8000,
         vocoder_steps=6000,

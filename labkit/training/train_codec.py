@@ -1,7 +1,6 @@
 """Train the toy codec: `python -m labkit.training.train_codec`.
 
-Tokenizer, flow-matching decoder and vocoder, in that order, on the toy speech corpus, said in every way that it is said
-(`labkit.data.prosody`); about an hour on two cores.
+Tokenizer, flow-matching decoder and vocoder, in that order, on the toy speech corpus; about an hour on two cores.
 Every part keeps a checkpoint in the cache folder: a run that was stopped goes on where it was. The vocoder does not
 need the other two, so `--part vocoder` may run beside `--part tokenizer`; a last run without `--part` finds all
 parts done and writes the codec with its card.
@@ -41,26 +40,43 @@ Objective = Callable[[int, torch.Generator], dict[str, torch.Tensor]]
 
 @dataclass(frozen=True)
 class CodecRecipe:
-    """What decides the outcome beside the corpus.
+    """What decides the outcome beside what is said. Its defaults are those of the codec that ships.
 
     `mel_mean` and `mel_scale` normalise the log-mels; they were measured once, on 2,000 utterances of varied speech.
-    `utterances` are shared out among the prosodies.
+    The weights are those of `labkit.training.codec.TokenizerObjective`, the kernels the tokenizer's. `utterances` are
+    shared out among the prosodies (`labkit.data.prosody`).
     """
 
     seed: int = 0
     mel_mean: float = -5.6006
     mel_scale: float = 2.6166
     utterances: int = 8000
-    codebook_size: int = 1024
-    tokenizer_steps: int = 6000
+    codebook_size: int = 4096
+    tokenizer_steps: int = 7000
     flow_steps: int = 4000
     vocoder_steps: int = 2500
     vocoder_utterances: int = 1200
     learning_rate: float = 2e-3
     phoneme_weight: float = 3.0
-    mel_weight: float = 0.1
-    commitment_weight: float = 5.0
-    prosodies: tuple[str, ...] = PROSODIES
+    mel_weight: float = 1.0
+    commitment_weight: float = 1.0
+    token_kernels: tuple[int, ...] = TokenizerConfig.token_kernels
+    prosodies: tuple[str, ...] = ("varied",)
+
+
+RECIPES = {
+    "shipped": CodecRecipe(),
+    "content": CodecRecipe(
+        codebook_size=1024,
+        tokenizer_steps=6000,
+        mel_weight=0.1,
+        commitment_weight=5.0,
+        token_kernels=(1,),
+        prosodies=PROSODIES,
+    ),
+}
+"""By name. In `content` the tokens are of what is said, more than of how: fewer of them, hardly trained on the mel, and
+each mostly of its own 80 ms, for language models that are to predict them."""
 
 
 class CodecTraining:
@@ -99,7 +115,11 @@ class CodecTraining:
             frame_labels(utterance, len(mel), frame_seconds)
             for utterance, mel in zip(self._utterances(), self.mel, strict=True)
         ]
-        config = TokenizerConfig(phonemes=len(phoneme_symbols()), codebook_size=self.recipe.codebook_size)
+        config = TokenizerConfig(
+            phonemes=len(phoneme_symbols()),
+            codebook_size=self.recipe.codebook_size,
+            token_kernels=self.recipe.token_kernels,
+        )
         tokenizer = self._new(lambda: SpeechTokenizer(config))
         objective = TokenizerObjective(
             tokenizer,
@@ -172,17 +192,18 @@ def main() -> None:
     """Train the codec that ships with the lab, or another."""
     parser = argparse.ArgumentParser(prog="python -m labkit.training.train_codec", description=__doc__)
     parser.add_argument("--sentences", type=int, default=CorpusSpec.sentences, help="training sentences")
+    parser.add_argument("--recipe", choices=tuple(RECIPES), default="shipped")
     parser.add_argument("--seed", type=int, default=0)
     for part in PARTS:
-        default = getattr(CodecRecipe, f"{part}_steps")
-        parser.add_argument(f"--{part}-steps", type=int, default=default)
+        parser.add_argument(f"--{part}-steps", type=int, help="the recipe's unless given")
     parser.add_argument("--part", choices=PARTS, help="train only this part, then stop")
     parser.add_argument("--out", type=Path, default=weights_folder() / "toy-codec")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    steps = {f"{part}_steps": getattr(arguments, f"{part}_steps") for part in PARTS}
-    recipe = CodecRecipe(seed=arguments.seed, **steps)
+    names = [f"{part}_steps" for part in PARTS]
+    steps = {name: given for name in names if (given := getattr(arguments, name)) is not None}
+    recipe = replace(RECIPES[arguments.recipe], seed=arguments.seed, **steps)
     training = codec_training(recipe, CorpusSpec(sentences=arguments.sentences))
     if arguments.part == "vocoder":
         training.vocoder()

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from labkit.statistics import Estimate
-from labkit.views.intervals import SYMBOLS
+from labkit.views.intervals import SYMBOLS, error_bars
 from labkit.views.style import BLUE, GRAY, GREEN, ORANGE, PINK, VERMILION, style
 
 COLORS = (BLUE, ORANGE, GREEN, PINK, VERMILION)
@@ -43,13 +43,7 @@ def dose_figure(
                 # Ways stand a little apart, so that their intervals can be told from each other.
                 x=[number + 0.05 * (place - (len(ways) - 1) / 2) for number in range(len(doses))],
                 y=[each.value for each in estimates],
-                error_y={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [each.high - each.value for each in estimates],
-                    "arrayminus": [each.value - each.low for each in estimates],
-                    "thickness": 2,
-                },
+                error_y=error_bars(estimates),
                 mode="lines+markers",
                 marker={"size": 11, "symbol": SYMBOLS[place % len(SYMBOLS)]},
                 line={"color": COLORS[place % len(COLORS)], "dash": DASHES[place % len(DASHES)]},

@@ -7,6 +7,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from labkit.statistics import Estimate
+from labkit.views.intervals import error_bars
 from labkit.views.style import BLUE, ORANGE, style
 
 COLORS = {"en": BLUE, "cmn": ORANGE}
@@ -48,16 +50,7 @@ def stage_intervals(
         figure.add_scatter(
             x=[columns.index(_column(row)) + shift for row in own],
             y=[row["value"] for row in own],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                # An interval without an upper end is drawn without one.
-                "array": [
-                    (row["value"] if row["high"] is None else row["high"]) - row["value"] for row in own
-                ],
-                "arrayminus": [row["value"] - row["low"] for row in own],
-                "thickness": 2.5,
-            },
+            error_y=error_bars([_estimate(row) for row in own], thickness=2.5),
             mode="markers",
             marker={"size": 11, "symbol": SYMBOLS[language], "color": COLORS[language]},
             customdata=[(_column(row), row["n"]) for row in own],
@@ -74,6 +67,12 @@ def stage_intervals(
     figure.update_xaxes(tickvals=list(range(len(columns))), ticktext=columns, showgrid=False)
     figure.update_yaxes(title_text=axis, tickformat=".0%", rangemode="tozero")
     return style(figure, title, height=420)
+
+
+def _estimate(row: Mapping[str, Any]) -> Estimate:
+    """An interval without an upper end, which JSON has as None, is drawn without one."""
+    high = row["value"] if row["high"] is None else row["high"]
+    return Estimate(row["value"], row["low"], high, row["n"])
 
 
 def _column(row: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from labkit.audio.io import AudioInputError
-from labkit.evaluation.answers import Answer, read_answer
+from labkit.evaluation.answers import Answer, read_answers
 from labkit.evaluation.asr import text_units
 from labkit.evaluation.benchmarks.items import ASR, QA, TTS, Clip, Item
 from labkit.evaluation.judges.interface import WritingJudge
@@ -142,7 +142,7 @@ class Examiner:
         assistant, ids = self.assistant, [prompt for prompt, _ in prompts]
         embeds = [rows for _, rows in prompts if rows is not None]
         room = assistant.model.config.max_position_embeddings - max(map(len, ids))
-        generation = generate(
+        events = generate(
             assistant.model,
             ids,
             mode,
@@ -151,15 +151,7 @@ class Examiner:
             constrained=self.constrained,
             prompt_embeds=embeds or None,
         )
-        made: list[list[int]] = [[] for _ in ids]
-        by_backbone = [0] * len(ids)
-        for event in generation:
-            made[event.row].append(event.id)
-            by_backbone[event.row] += event.module is None
-        return [
-            read_answer(row, count, mode, assistant.tokenizer, assistant.vocabulary)
-            for row, count in zip(made, by_backbone, strict=True)
-        ]
+        return read_answers(events, len(ids), mode, assistant.tokenizer, assistant.vocabulary)
 
     def _speech(self, answer: Answer) -> torch.Tensor:
         return self.assistant.codec.decode(answer.codes, self.steps) if answer.codes else torch.zeros(0)
