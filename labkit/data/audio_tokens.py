@@ -72,7 +72,7 @@ class AudioTokens:
         self.codec = codec
         folder = cache_folder("audio-tokens") if folder is None else Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / f"{codec_fingerprint(codec, name)}.txt"
+        self.path = folder / f"{self._kept_in(codec_fingerprint(codec, name))}.txt"
         self._tokens: dict[str, np.ndarray] = {}
         self._digests: dict[Path, tuple[tuple[int, int], str]] = {}
         self._open()
@@ -144,6 +144,10 @@ class AudioTokens:
                     bar.update()
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
+
+    def _kept_in(self, fingerprint: str) -> str:
+        """The cache file's name; a kind of tokens that is not `Codec.encode`'s needs another for the same codec."""
+        return fingerprint
 
     def _digest(self, path: Path) -> str:
         """A digest of the file's content, computed once as long as its size and time stay the same."""

@@ -26,13 +26,19 @@ class SampleEncoder:
     Args:
         tokenizer: holds the special and audio tokens.
         audio: where audio tokens come from; None where nothing is spoken.
+        said: where those come from that an assistant says; None for `audio`.
 
     Raises:
         ValueError: the codec makes more audio tokens than the tokenizer holds.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, audio: AudioTokens | None = None) -> None:
-        self.audio = audio
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        audio: AudioTokens | None = None,
+        said: AudioTokens | None = None,
+    ) -> None:
+        self.audio, self.said = audio, audio if said is None else said
         self._tokenizer = RememberingTokenizer(tokenizer)
         self._chats: dict[object, Chat] = {}
         self._encoded: dict[object, EncodedSample] = {}
@@ -65,7 +71,10 @@ class SampleEncoder:
         if sample.audios and self.audio is None:
             raise sample.error("no codec", "it holds audio; give a codec, or leave this dataset out")
         try:
-            audios = [self.audio[path] for path in sample.audios]
+            audios = [
+                (self.said if is_said else self.audio)[path]
+                for path, is_said in zip(sample.audios, sample.said, strict=True)
+            ]
             encoded = chat.encode(sample.messages, audios)
         except ValueError as error:  # AudioInputError, ChatError, VocabularyError: all say what to do
             raise sample.error("cannot be encoded", str(error)) from error

@@ -39,6 +39,15 @@ class Sample:
     path: Path
     line: int
 
+    @property
+    def said(self) -> tuple[bool, ...]:
+        """For each audio, whether it is the assistant who says it."""
+        return tuple(
+            message["role"] == "assistant"
+            for message in self.messages
+            for _ in range(message["content"].count(AUDIO_TAG))
+        )
+
     def error(self, fault: str, advice: str) -> SampleError:
         """What is wrong with this sample, told with its file and line."""
         return SampleError(self.path, self.line, fault, advice)

@@ -81,6 +81,7 @@ class SpeechData:
         ratios: sampling ratio by dataset name; datasets without one are not even read.
         tokenizer: holds the special and audio tokens.
         audio: the codec, or its cache of audio tokens; None where nothing is spoken.
+        said: the cache of audio tokens that assistants are to say; None for those of `audio`.
         modes: interleave modes, or their names. One of them is drawn for each spoken answer, anew in every epoch.
         length: columns of a packed row.
         seed: of all that is drawn.
@@ -106,6 +107,7 @@ class SpeechData:
         *,
         audio: AudioTokens | Codec | None,
         length: int,
+        said: AudioTokens | None = None,
         modes: Sequence[InterleaveMode | str] = tuple(MODES.values()),
         seed: int = 0,
         on_fault: str = "fail",
@@ -123,7 +125,8 @@ class SpeechData:
         self.length, self.seed, self.progress = length, seed, progress
         self.faults = Faults(on_fault)
         self.audio = AudioTokens(audio) if isinstance(audio, Codec) else audio
-        self.encoder = SampleEncoder(tokenizer, self.audio)
+        self.said = self.audio if said is None else said
+        self.encoder = SampleEncoder(tokenizer, self.audio, self.said)
         self.samples = {name: read_samples(files[name], self.faults) for name in self.ratios}
         if self.audio is not None:
             self._tokenize_audio(workers)
@@ -172,18 +175,20 @@ class SpeechData:
 
     def _tokenize_audio(self, workers: int) -> None:
         """Audio tokens of every sample, so that epochs wait for none; a sample whose audio is no audio is at fault."""
-        users: dict[Path, list[Sample]] = {}
+        users: dict[bool, dict[Path, list[Sample]]] = {False: {}, True: {}}
         for samples in self.samples.values():
             for sample in samples:
-                for path in sample.audios:
-                    users.setdefault(path, []).append(sample)
+                for path, is_said in zip(sample.audios, sample.said, strict=True):
+                    users[is_said].setdefault(path, []).append(sample)
         refused = set()
 
         def refuse(path: Path, error: AudioInputError) -> None:
-            for sample in users[path]:
-                self.faults.add(sample.error("unreadable audio", str(error)))
-                refused.add((sample.path, sample.line))
+            for sample in (*users[False].get(path, ()), *users[True].get(path, ())):
+                if (sample.path, sample.line) not in refused:
+                    self.faults.add(sample.error("unreadable audio", str(error)))
+                    refused.add((sample.path, sample.line))
 
-        self.audio.prepare(users, refused=refuse, workers=workers, progress=self.progress)
+        for is_said, tokens in ((False, self.audio), (True, self.said)):
+            tokens.prepare(users[is_said], refused=refuse, workers=workers, progress=self.progress)
         for name, samples in self.samples.items():
             self.samples[name] = [each for each in samples if (each.path, each.line) not in refused]

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from labkit.audio.codec import Codec
 from labkit.data.corpus import Utterance
+from labkit.data.word_tokens import said_tokens
 from labkit.generation import generate
 from labkit.generation.events import Event
 from labkit.generation.matching import check_match
@@ -82,8 +83,8 @@ class SpeechSystem:
         return Vocabulary.from_tokenizer(self.tokenizer)
 
     def codes(self, utterance: Utterance) -> list[int]:
-        """The true audio tokens of an utterance."""
-        return self.codec.encode(utterance.waveform, utterance.sample_rate).tolist()
+        """The audio tokens with which the model should say an utterance."""
+        return said_tokens(self.codec, utterance).tolist()
 
     def answer(
         self, prompts: Sequence[Prompt], mode: InterleaveMode, *, spoken: bool = True, progress: bool = True

@@ -11,6 +11,7 @@ import torch
 from labkit.audio.codec import Codec
 from labkit.data.corpus import Utterance
 from labkit.data.phonemes import SILENCE
+from labkit.data.word_tokens import said_tokens
 from labkit.evaluation.reading import judge_reading
 from labkit.evaluation.recogniser import PhonemeJudge
 
@@ -35,7 +36,7 @@ class Listener:
 
     def again(self, utterance: Utterance) -> torch.Tensor:
         """An utterance after the codec: all that a perfect model could have said."""
-        return self.speak(self.codec.encode(utterance.waveform, utterance.sample_rate).tolist())
+        return self.speak(said_tokens(self.codec, utterance).tolist())
 
     def original(self, utterance: Utterance) -> torch.Tensor:
         """An utterance as it is, at the codec's sample rate."""

@@ -68,9 +68,6 @@ class TokenizerObjective:
 
     The codebook joins after `continuous_steps` steps of training without it, started by k-means on the features of
     that moment: from random vectors, most entries would never be chosen.
-
-    The weights decide what tokens are of. With much of the mel they tell melody and pace too, which no two renditions
-    of a word share; with little of it what is said, and the rest is the decoder's to guess.
     """
 
     tokenizer: SpeechTokenizer
@@ -79,8 +76,6 @@ class TokenizerObjective:
     length: int = 160
     continuous_steps: int = 300
     phoneme_weight: float = 3.0
-    mel_weight: float = 1.0
-    commitment_weight: float = 1.0
 
     def __call__(self, step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         mel, phonemes = self._crop(generator)
@@ -100,8 +95,8 @@ class TokenizerObjective:
         return {
             "phoneme": self.phoneme_weight
             * functional.cross_entropy(logits.float().flatten(0, 1), phonemes.flatten()),
-            "mel": self.mel_weight * (drawn - mel).abs().mean(),
-            "commitment": self.commitment_weight * commitment,
+            "mel": (drawn - mel).abs().mean(),
+            "commitment": commitment,
         }
 
     @torch.no_grad()

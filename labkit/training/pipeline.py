@@ -24,6 +24,7 @@ from labkit.data.export import export
 from labkit.data.mixture import ratios_of
 from labkit.data.speech_data import SpeechData
 from labkit.data.texts import text_sentences
+from labkit.data.word_tokens import SaidTokens
 from labkit.model import SpeechLM, load_speech_lm, save_speech_lm
 from labkit.model.growth import place_audio_tokens
 from labkit.model.sizes import size_config
@@ -66,6 +67,7 @@ class Pipeline:
             asdict(replace(recipe, stages={}, mixture=())),
             corpus_key(recipe.corpus),
             codec_fingerprint(self.codec),
+            SaidTokens.KIND,
         )
         name = f"{recipe.name}-{digest(shared)}"
         self.folder = Path(folder) / name if folder else cache_folder("training", "speech-lm", name)
@@ -96,7 +98,8 @@ class Pipeline:
             self._samples / "train",
             ratios_of(self.recipe.mixture, number),
             self.tokenizer,
-            audio=self._audio_tokens if number else None,
+            audio=AudioTokens(self.codec) if number else None,
+            said=self._said_tokens if number else None,
             length=self.recipe.row_tokens,
             modes=self.recipe.modes,
             seed=self.recipe.seed,
@@ -126,8 +129,8 @@ class Pipeline:
             return export(generate(self.recipe.corpus), None, self.recipe.texts)
 
     @cached_property
-    def _audio_tokens(self) -> AudioTokens:
-        return AudioTokens(self.codec)
+    def _said_tokens(self) -> SaidTokens:
+        return SaidTokens(self.codec, generate(self.recipe.corpus))
 
     def _stage_folder(self, number: int) -> Path:
         """Named after all that decides the stage's outcome, so that a changed recipe never meets an old checkpoint."""

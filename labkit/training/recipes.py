@@ -13,7 +13,6 @@ from labkit.data.export import ExportSpec
 from labkit.data.mixture import TOY_MIXTURE, Dataset
 from labkit.training.loop import LoopSettings
 from labkit.training.stages import Part
-from labkit.training.train_codec import RECIPES as CODEC_RECIPES
 from labkit.training.train_codec import CodecRecipe
 
 
@@ -96,14 +95,15 @@ SMALL = Recipe(
     texts=ExportSpec(texts=60_000, documents=6_000),
     text_vocabulary=4096,
     row_tokens=2048,
-    codec=replace(
-        CODEC_RECIPES["content"],
+    codec=CodecRecipe(
         utterances=30_000,
-        codebook_size=2048,
+        codebook_size=8192,
         tokenizer_steps=12_000,
         flow_steps=8000,
         vocoder_steps=6000,
         vocoder_utterances=4000,
+        even_steps=3000,
+        even_utterances=30_000,
     ),
     modes=("boost", "balance"),
     stages={
