@@ -3,8 +3,8 @@
 An audio token knows of its neighbors' sound, so a codec seldom hears a word in the same tokens twice, even where it
 sounds the same. Speech on a beat (`labkit.data.beat`) is words said alone, set side by side; tokenised one by one, as
 they were said, they have the same tokens wherever they come, and what is left to learn is which word comes when. The
-codec says such tokens nearly as well as its own (`python -m labkit.evaluation.speech_lm` measures both). What a model
-*hears* stays as the codec has it: nobody who speaks into a microphone keeps to a beat.
+codec says such tokens as well as its own, since its decoder has learned both (`tests/test_data_word_tokens.py` listens
+to them). What a model *hears* stays as the codec has it: nobody who speaks into a microphone keeps to a beat.
 """
 
 from __future__ import annotations
