@@ -10,6 +10,7 @@ to them). What a model *hears* stays as the codec has it: nobody who speaks into
 from __future__ import annotations
 
 import functools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,7 @@ REST = 3
 """Audio tokens of silence on both sides of a word while it is tokenised."""
 
 OFF_BEAT = 0.02
-"""How far from a whole number of audio tokens a word may begin or end; the corpus keeps times to a tenth of a
-millisecond."""
+"""Audio tokens by which a word may begin or end off a whole number of them: less than two milliseconds."""
 
 
 def said_tokens(codec: Codec, utterance: Utterance) -> np.ndarray:
@@ -32,12 +32,15 @@ def said_tokens(codec: Codec, utterance: Utterance) -> np.ndarray:
 
     Word by word where every word begins and ends with an audio token, with the codec's token of silence between them;
     all at once, as `Codec.encode` has them, where one does not.
+
+    Raises:
+        AudioInputError: as `Codec.encode`.
     """
     edges = np.array([(word.start, word.end) for word in utterance.words]) * codec.token_rate
     samples = codec.sample_rate / codec.token_rate
     if utterance.sample_rate != codec.sample_rate or np.abs(edges - edges.round()).max() > OFF_BEAT:
         return _encode(codec, utterance.waveform)
-    tokens = np.full(-int(-len(utterance.waveform) // samples), _silence(codec), np.int32)
+    tokens = np.full(math.ceil(len(utterance.waveform) / samples), _silence(codec), np.int32)
     for start, end in edges.round().astype(int):
         word = utterance.waveform[round(start * samples) : round(end * samples)]
         tokens[start:end] = _alone(codec, word.tobytes())
@@ -65,7 +68,7 @@ class SaidTokens(AudioTokens):
         return said_tokens(self.codec, self._corpus[int(path.stem)])
 
 
-@functools.lru_cache(maxsize=50_000)
+@functools.lru_cache(maxsize=8_000)
 def _alone(codec: Codec, samples: bytes) -> np.ndarray:
     """Audio tokens of a word between silences."""
     word = np.frombuffer(samples, np.float32)
