@@ -68,6 +68,20 @@ def test_training_is_balanced_and_mostly_continues_in_the_sense():
         assert counts.min() > 0.4 * counts.mean()
 
 
+def test_both_sentences_of_a_pair_or_one_of_them_and_random_words_or_none():
+    one = plan(CorpusSpec(sentences=400, validation=0, test=0, probes=0))
+    both = plan(CorpusSpec(sentences=400, validation=0, test=0, probes=0, coverage=False, pairs=True))
+    assert any(each.sentence.kind == "coverage" for each in one)
+    assert not any(each.sentence.kind == "coverage" for each in both)
+    singles, twins = ([p for p in each if p.sentence.homograph] for each in (one, both))
+    assert len(singles) == len(twins) == 180
+    assert all(each.partner is None for each in singles)
+    for each in twins:
+        partner = both[each.partner].sentence
+        assert partner.words == each.sentence.homograph.partner
+        assert partner.homograph.reading != each.sentence.homograph.reading
+
+
 def test_a_larger_corpus_begins_with_the_smaller_ones_sentences():
     small = {p.sentence for p in plan(SPEC) if p.sentence.split == "train"}
     large = {p.sentence for p in plan(dataclasses.replace(SPEC, sentences=160))}

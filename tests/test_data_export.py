@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
@@ -32,7 +33,14 @@ torch.set_num_threads(1)
 
 CORPUS = CorpusSpec(sentences=20, validation=0, test=1, probes=0)
 SPEC = ExportSpec(
-    texts=12, documents=3, repeats=5, held_out_texts=4, held_out_documents=1, held_out_repeats=2
+    texts=12,
+    documents=3,
+    repeats=5,
+    readings=160,
+    held_out_texts=4,
+    held_out_documents=1,
+    held_out_repeats=2,
+    held_out_readings=6,
 )
 ONES = {each.name: 1.0 for each in TOY_MIXTURE}
 
@@ -104,6 +112,7 @@ def test_every_dataset_holds_what_its_name_says(corpus, folder):
                 "text",
                 "long-text",
                 "repeat",
+                "readings",
             )
         }
         everything = [corpus[i] for i in corpus.indices(language=language, split=split)]
@@ -127,7 +136,7 @@ def test_every_dataset_holds_what_its_name_says(corpus, folder):
             assert (system, user) == (LUKE, "\n<|audio|>")
             assert assistant == f"{corpus[question.partner].text}<|audio|>"
             assert [int(path.stem) for path in each.audios] == [question.index, question.partner]
-        texts, documents, repeats = SPEC.counts(split)
+        texts, documents, repeats, readings = SPEC.counts(split)
         chats = [each for each in samples["text"] if len(each.messages) == 2]
         assert len(chats) == len(question_cells(language, split))
         assert len(samples["text"]) == texts + len(chats)
@@ -137,6 +146,33 @@ def test_every_dataset_holds_what_its_name_says(corpus, folder):
         for each in samples["repeat"]:
             asked, said = (message["content"] for message in each.messages)
             assert asked == command.REPEAT + said
+        assert len(samples["readings"]) == readings
+        for each in samples["readings"]:
+            asked, said = (message["content"] for message in each.messages)
+            assert asked == command.READINGS + re.sub(r" ?\(.+\)", "", said)
+
+
+def test_each_homograph_is_pronounced_in_both_its_ways(folder):
+    for language, examples in {
+        "en": ("tear (t ih r)", "tear (t eh r)"),
+        "cmn": ("长(zhang3)", "长(chang2)"),
+    }.items():
+        samples = read_samples(folder / "train" / f"readings-{language}.jsonl")
+        answers = [each.messages[1]["content"] for each in samples]
+        assert len({re.search(r"\((.+)\)", each)[1] for each in answers}) > 30
+        for example in examples:
+            assert any(example in each for each in answers), example
+
+
+def test_a_share_of_the_utterances_is_enough_to_train_recognition(corpus, tmp_path):
+    few = ExportSpec(texts=1, documents=1, repeats=1, readings=1, heard=0.5)
+    folder = export(corpus, tmp_path, few, progress=False)
+    for language in ("en", "cmn"):
+        read = {name: read_samples(folder / "train" / f"{name}-{language}.jsonl") for name in ("asr", "tts")}
+        assert len(read["asr"]) == round(len(read["tts"]) / 2)
+        assert {each.audios for each in read["asr"]} < {each.audios for each in read["tts"]}
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        ExportSpec(heard=1.5)
 
 
 def test_a_finished_export_is_recognised(corpus, folder, monkeypatch):

@@ -9,7 +9,7 @@ from labkit.statistics import Estimate
 from labkit.study.alignment import Look, RankedLook
 from labkit.study.alignment_weights import Head
 from labkit.study.script import Script, script
-from labkit.views.alignment import alignment_map, head_accuracies, mass_by_modality
+from labkit.views.alignment import alignment_map, along_words, head_accuracies, mass_by_modality
 from labkit.views.intervals import compare_ways
 
 HEADS = [Head(place, index) for place in ("module.0", "backbone.10", "backbone.2") for index in (0, 1)]
@@ -82,3 +82,20 @@ def test_ways_are_compared_with_their_intervals():
     assert list(figure.layout.yaxis.ticktext) == ["line", "heads"]
     assert figure.layout.shapes[0].x0 == 0.85
     assert figure.layout.xaxis.title.text == "words found"
+
+
+def test_accuracies_along_words_keep_their_intervals_and_the_longest_words_places():
+    short, long = [Estimate(0.9, 0.8, 0.95, 9)] * 3, [Estimate(0.5, 0.4, 0.7, 9)] * 5
+    figure = along_words(
+        {"English": {"heads": long, "line": long}, "Mandarin": {"heads": short, "line": short}}, goal=0.85
+    )
+    assert [trace.name for trace in figure.data] == [
+        "English: heads",
+        "English: line",
+        "Mandarin: heads",
+        "Mandarin: line",
+    ]
+    assert [trace.line.dash for trace in figure.data] == ["solid", "dash"] * 2
+    np.testing.assert_allclose(figure.data[0].error_y.array, [0.2] * 5)
+    assert list(figure.layout.xaxis.ticktext) == ["1.", "2.", "3.", "4.", "5."]
+    assert figure.layout.shapes[0].y0 == 0.85

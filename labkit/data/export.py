@@ -4,10 +4,12 @@
     FOLDER/train/tts-en.jsonl        a file for each split and dataset; `labkit.data.mixture.TOY_MIXTURE` names them
     FOLDER/export.json               what was exported; says "finished" once all of it lies there
 
-asr-* and tts-* hold every utterance but those of random words, which asr-coverage-* and tts-coverage-* hold.
+tts-* holds every utterance but those of random words, which tts-coverage-* holds; asr-* and asr-coverage-* hold as
+many, or fewer to train on.
 speech-qa-* holds spoken questions with their answers in text and speech. text-* holds sentences without speech, each
 the whole message of an assistant so that all of it is learned, and questions with answers, written. long-text-* holds
-documents, one sentence a line. repeat-* asks for words in no order to be said again.
+documents, one sentence a line. repeat-* asks for words in no order to be said again, readings-* for a sentence with its
+homograph's pronunciation after it.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ import soundfile
 from tqdm.auto import tqdm
 
 from labkit.data.corpus import INDEX, Corpus, CorpusSpec, generate
+from labkit.data.grammar import load_grammar
+from labkit.data.homographs import minimal_pair
 from labkit.data.messages import write_samples
 from labkit.data.phonemes import LANGUAGES
 from labkit.data.prosody import PROSODIES
@@ -43,41 +47,49 @@ from labkit.vocabulary.prompts import (
     text_to_speech,
 )
 
-FORMAT = 2  # another number for every change of what is written
+FORMAT = 3  # another number for every change of what is written
 MANIFEST = "export.json"
 DOCUMENT_SENTENCES = (4, 12)
 REPEATED_WORDS = (3, 12)
 REPEAT = "Convert the text to text.\n"
+READINGS = "Convert the text to readings.\n"
 
 Conversations = Iterator[tuple[Messages, list[str]]]
 
 
 @dataclass(frozen=True)
 class ExportSpec:
-    """How much text to write beside the corpus, in each language.
+    """How much to write, in each language.
 
-    texts, documents, repeats: sentences, documents and texts to be repeated, to train on.
-    held_out_texts, held_out_documents, held_out_repeats: as many for validation, and for testing.
+    texts, documents, repeats, readings: sentences, documents, texts to be repeated, and texts whose homograph's
+        pronunciation is asked for, to train on.
+    held_out_texts, held_out_documents, held_out_repeats, held_out_readings: as many for validation, and for testing.
+    heard: share of the corpus' utterances to train recognition on.
     """
 
     texts: int = 30_000
     documents: int = 3_000
     repeats: int = 15_000
+    readings: int = 15_000
     held_out_texts: int = 1_000
     held_out_documents: int = 100
     held_out_repeats: int = 100
+    held_out_readings: int = 100
+    heard: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if name != "seed" and value < 0:
                 raise ValueError(f"{name} is a number to write and cannot be negative, got {value}")
+        if self.heard > 1:
+            raise ValueError(f"heard is a share of the utterances, from 0 to 1, got {self.heard}")
 
-    def counts(self, split: str) -> tuple[int, int, int]:
-        """(texts, documents, repeats) of a split."""
+    def counts(self, split: str) -> tuple[int, int, int, int]:
+        """(texts, documents, repeats, readings) of a split."""
         if split == "train":
-            return self.texts, self.documents, self.repeats
-        return self.held_out_texts, self.held_out_documents, self.held_out_repeats
+            return self.texts, self.documents, self.repeats, self.readings
+        return self.held_out_texts, self.held_out_documents, self.held_out_repeats, self.held_out_readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +149,11 @@ def _datasets(
     spoken: list[_Spoken], language: str, split: str, spec: ExportSpec
 ) -> Iterator[tuple[str, Conversations]]:
     own = [each for each in spoken if (each.language, each.split) == (language, split)]
-    texts, documents, repeats = spec.counts(split)
+    texts, documents, repeats, readings = spec.counts(split)
     for suffix, random_words in (("", False), ("-coverage", True)):
         said = [each for each in own if (each.kind == "coverage") == random_words]
-        yield f"asr{suffix}", ((speech_recognition(each.text), [each.audio]) for each in said)
+        heard = _some(said, spec.heard, spec.seed) if split == "train" else said
+        yield f"asr{suffix}", ((speech_recognition(each.text), [each.audio]) for each in heard)
         yield f"tts{suffix}", ((text_to_speech(each.text, answer=True), [each.audio]) for each in said)
     yield "speech-qa", _spoken_answers(own, spoken)
     yield (
@@ -149,6 +162,13 @@ def _datasets(
     )
     yield "long-text", _documents(language, split, documents, spec.seed)
     yield "repeat", _repeats(language, split, repeats, spec.seed)
+    yield "readings", _readings(language, split, readings, spec.seed)
+
+
+def _some(spoken: list[_Spoken], share: float, seed: int) -> list[_Spoken]:
+    """That share of them, drawn by chance, in their order."""
+    chosen = random.Random(f"{seed}/heard").sample(range(len(spoken)), round(share * len(spoken)))
+    return [spoken[index] for index in sorted(chosen)]
 
 
 def _spoken_answers(own: Iterable[_Spoken], spoken: list[_Spoken]) -> Conversations:
@@ -185,6 +205,23 @@ def _repeats(language: str, split: str, count: int, seed: int) -> Conversations:
         words = rng.sample(sentence.words, len(sentence.words))[: rng.randint(*REPEATED_WORDS)]
         text = join_words(words, language)
         yield text_only(f"{REPEAT}{text}", text), []
+
+
+def _readings(language: str, split: str, count: int, seed: int) -> Conversations:
+    """A large model has met every homograph beside its pronunciation, in dictionaries, rhymes and lessons; what the
+    grammars write never says how a word is read. The answer goes word by word, as speech will."""
+    pronunciations = {
+        reading.name: f"({reading.arpabet.lower() or reading.spoken})"
+        for entry in load_grammar(language).homographs
+        for reading in entry.readings
+    }
+    for number in range(count):
+        rng = random.Random(f"{seed}/{language}/readings/{split}/{number}")
+        sentence = rng.choice(minimal_pair(language, split, rng, entry=number))
+        after = sentence.homograph.index + 1
+        pronounced = pronunciations[sentence.homograph.reading]
+        answer = join_words((*sentence.words[:after], pronounced, *sentence.words[after:]), language)
+        yield text_only(f"{READINGS}{sentence.text}", answer), []
 
 
 def _said(text: str) -> Messages:

@@ -30,6 +30,10 @@ class CorpusSpec:
         alone tells the reading; a quarter as many again go on in their sense.
     voices: espeak voices to choose from, as (language, voices) pairs; a language left out has its default voice.
     prosody: `varied` rates and pauses, or `even`.
+    coverage: whether training and validation have sentences of random words, as the codec and the judge need, who
+        must know every sound. A language model of words is the better for none, and they take longest to say.
+    pairs: whether training and validation have both sentences of a homograph's minimal pair, or one drawn by chance.
+        Where both are, nothing but the deciding word tells how the homograph is read.
 
     Raises ValueError for a negative number, an unknown language, voice variant or prosody.
     """
@@ -42,6 +46,8 @@ class CorpusSpec:
     languages: tuple[str, ...] = LANGUAGES
     voices: tuple[tuple[str, tuple[str, ...]], ...] = ()
     prosody: str = "varied"
+    coverage: bool = True
+    pairs: bool = False
 
     def __post_init__(self) -> None:
         for name in ("sentences", "validation", "test", "probes"):
@@ -93,7 +99,11 @@ class _Planner:
     def add_kind(self, kind: str, language: str, split: str, number: int) -> None:
         rng = self.rng(language, split, kind, number)
         if kind == "homograph":
-            self.add(rng.choice(minimal_pair(language, split, rng, entry=number)), rng)
+            pair = minimal_pair(language, split, rng, entry=number)
+            if self.spec.pairs:
+                self.add_pair(pair, rng)
+            else:
+                self.add(rng.choice(pair), rng)
         elif kind == "plain":
             self.add(plain_sentence(language, split, rng), rng)
         elif kind == "coverage":
@@ -108,7 +118,10 @@ def plan(spec: CorpusSpec) -> tuple[Planned, ...]:
     planner = _Planner(spec)
     for split, count in (("train", spec.sentences // len(spec.languages)), ("validation", spec.validation)):
         for kind, share in MIXTURE.items():
-            for number in range(round(share * count / (2 if kind == "question" else 1))):
+            if kind == "coverage" and not spec.coverage:
+                continue
+            together = kind == "question" or (kind == "homograph" and spec.pairs)
+            for number in range(round(share * count / (2 if together else 1))):
                 for language in spec.languages:
                     planner.add_kind(kind, language, split, number)
     for language in spec.languages:

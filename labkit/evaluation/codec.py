@@ -62,13 +62,16 @@ class CodecScores:
     rows: list[Row] = field(default_factory=list)
 
     def of(self, language: str, steps: int) -> list[Row]:
+        """A language's rows after that many Euler steps, `ORIGINAL` for the recordings themselves."""
         return [row for row in self.rows if row.language == language and row.steps == steps]
 
     def phoneme_error(self, language: str, steps: int) -> Estimate:
+        """Errors of the phoneme judge per phoneme that was said."""
         rows = self.of(language, steps)
         return ratio([row.phoneme_errors for row in rows], [row.phonemes for row in rows])
 
     def word_error(self, language: str, steps: int) -> Estimate:
+        """Errors of the word judge per word that was said, where it listened."""
         rows = [row for row in self.of(language, steps) if row.words]
         return ratio([row.word_errors for row in rows], [row.words for row in rows])
 
@@ -82,10 +85,12 @@ class CodecScores:
         )
 
     def reading_accuracy(self, language: str, steps: int) -> Estimate:
+        """Share of homographs that the phoneme judge hears in the reading that was said."""
         verdicts = [row.right_reading for row in self.of(language, steps) if row.right_reading is not None]
         return proportion(sum(verdicts), len(verdicts))
 
     def distance(self, language: str, steps: int, which: str = "mel_distance") -> Estimate:
+        """Mean spectral distance from the original, `mel_distance` or `spectral_distance` of a row."""
         return mean([getattr(row, which) for row in self.of(language, steps)])
 
     def table(self) -> list[dict]:

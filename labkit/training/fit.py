@@ -44,7 +44,7 @@ def step_generator(seed: int, step: int) -> torch.Generator:
 
 
 def mixed_precision(device: torch.device | str = "cpu") -> torch.autocast:
-    """bf16 for the networks' matrix products: several times faster on processors that know it, slower on none we met.
+    """bf16 for the networks' matrix products: several times faster on processors that know it.
 
     Weights, losses and spectra stay in float32; wrap the network's call and nothing else.
     """

@@ -190,7 +190,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m labkit.training.train_codec", description=__doc__)
     parser.add_argument("--sentences", type=int, default=CorpusSpec.sentences, help="training sentences")
     parser.add_argument("--seed", type=int, default=0)
-    for part in (*PARTS, "even"):
+    counted = (*PARTS, "even")
+    for part in counted:
         default = getattr(CodecRecipe, f"{part}_steps")
         parser.add_argument(f"--{part}-steps", type=int, default=default)
     parser.add_argument("--part", choices=PARTS, help="train only this part, then stop")
@@ -198,7 +199,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    steps = {f"{part}_steps": getattr(arguments, f"{part}_steps") for part in (*PARTS, "even")}
+    steps = {f"{part}_steps": getattr(arguments, f"{part}_steps") for part in counted}
     recipe = CodecRecipe(seed=arguments.seed, **steps)
     training = codec_training(recipe, CorpusSpec(sentences=arguments.sentences))
     if arguments.part == "vocoder":

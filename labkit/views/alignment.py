@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
+from labkit.statistics import Estimate
 from labkit.study.alignment import RankedLook
 from labkit.study.alignment_weights import FROM, TO, Head
 from labkit.study.script import Script
+from labkit.views.intervals import error_bars
 from labkit.views.style import BLUE, GRAY, GREEN, ORANGE, PINK, VERMILION, style
 
 SCALE = "Cividis"  # made to look alike to all eyes, and as a gray
 SYMBOLS = ("circle", "diamond", "square", "triangle-up")
 COLORS = (BLUE, ORANGE, GREEN, PINK)
+DASHES = ("solid", "dash", "dot")
 
 
 def alignment_map(
@@ -175,6 +178,44 @@ def mass_by_modality(heads: Sequence[Head], mass: ArrayLike, *, title: str = "")
     )
     figure.update_annotations(font={"size": 16, "color": GRAY})
     return style(figure, title, height=170 + 26 * len(places))
+
+
+def along_words(
+    groups: Mapping[str, Mapping[str, Sequence[Estimate]]], *, goal: float | None = None, title: str = ""
+) -> go.Figure:
+    """Accuracy at a word's first audio token, its second, and so on, with 95% intervals.
+
+    Args:
+        groups: by name, such as a language, the accuracies of up to three ways of telling the word attended to; the
+            first is drawn as a line, the others dashed and dotted.
+        goal: drawn as a dotted line.
+        title: one line.
+    """
+    figure = go.Figure()
+    places: list[str] = []
+    for color, symbol, (name, ways) in zip(COLORS, SYMBOLS, groups.items(), strict=False):
+        for number, (way, estimates) in enumerate(ways.items()):
+            ticks = [f"{place + 1}." for place in range(len(estimates))]
+            places = max(places, ticks, key=len)
+            figure.add_scatter(
+                x=list(range(len(estimates))),
+                y=[each.value for each in estimates],
+                error_y=error_bars(estimates),
+                mode="lines+markers",
+                line={"color": color, "dash": DASHES[number]},
+                marker={"size": 9, "symbol": f"{symbol}-open" if number else symbol},
+                hovertemplate="%{y:.1%}<extra>" + f"{name}: {way}" + "</extra>",
+                name=f"{name}: {way}",
+            )
+    if goal is not None:
+        figure.add_hline(goal, line={"color": GRAY, "dash": "longdash"}, annotation_text=f"goal {goal:.0%}")
+    figure.update_xaxes(
+        title_text="place of the audio token in its word; the last holds all later ones",
+        tickvals=list(range(len(places))),
+        ticktext=places,
+    )
+    figure.update_yaxes(title_text="audio tokens", tickformat=".0%", range=[0, 1.02])
+    return style(figure, title, height=500).update_layout(margin_t=130)  # the legend takes a row for each group
 
 
 def _axes(heads: Sequence[Head]) -> tuple[list[str], list[int]]:
