@@ -215,7 +215,8 @@ def along_words(
         ticktext=places,
     )
     figure.update_yaxes(title_text="audio tokens", tickformat=".0%", range=[0, 1.02])
-    return style(figure, title, height=500).update_layout(margin_t=130)  # the legend takes a row for each group
+    # The legend takes a row for each group.
+    return style(figure, title, height=500).update_layout(margin_t=130)
 
 
 def _axes(heads: Sequence[Head]) -> tuple[list[str], list[int]]:
