@@ -102,7 +102,8 @@ def test_continuous_integration_runs_the_same_command():
 
 def test_weights_ship_as_safetensors_with_their_cards():
     weights = [path for path in (REPOSITORY / "labkit" / "weights").rglob("*") if path.is_file()]
-    assert {path.suffix for path in weights} <= {".safetensors", ".json", ".md"}
+    assert {path.suffix for path in weights} <= {".safetensors", ".json", ".md", ".jinja"}
+    assert {path.name for path in weights if path.suffix == ".jinja"} == {"chat_template.jinja"}
     assert sum(path.stat().st_size for path in weights) < 48_000_000
 
 
