@@ -13,12 +13,10 @@ from labkit.statistics import Estimate
 from labkit.study.alignment import RankedLook
 from labkit.study.alignment_weights import FROM, TO, Head
 from labkit.study.script import Script
-from labkit.views.intervals import error_bars
-from labkit.views.style import BLUE, GRAY, GREEN, ORANGE, PINK, VERMILION, style
+from labkit.views.intervals import COLORS, SYMBOLS, error_bars
+from labkit.views.style import GRAY, VERMILION, style
 
 SCALE = "Cividis"  # made to look alike to all eyes, and as a gray
-SYMBOLS = ("circle", "diamond", "square", "triangle-up")
-COLORS = (BLUE, ORANGE, GREEN, PINK)
 DASHES = ("solid", "dash", "dot")
 
 
@@ -188,21 +186,21 @@ def along_words(
     Args:
         groups: by name, such as a language, the accuracies of up to three ways of telling the word attended to; the
             first is drawn as a line, the others dashed and dotted.
-        goal: drawn as a dotted line.
+        goal: drawn as a line of long dashes.
         title: one line.
     """
     figure = go.Figure()
-    places: list[str] = []
-    for color, symbol, (name, ways) in zip(COLORS, SYMBOLS, groups.items(), strict=False):
+    longest = 0
+    for place, (name, ways) in enumerate(groups.items()):
+        color, symbol = COLORS[place % len(COLORS)], SYMBOLS[place % len(SYMBOLS)]
         for number, (way, estimates) in enumerate(ways.items()):
-            ticks = [f"{place + 1}." for place in range(len(estimates))]
-            places = max(places, ticks, key=len)
+            longest = max(longest, len(estimates))
             figure.add_scatter(
                 x=list(range(len(estimates))),
                 y=[each.value for each in estimates],
                 error_y=error_bars(estimates),
                 mode="lines+markers",
-                line={"color": color, "dash": DASHES[number]},
+                line={"color": color, "dash": DASHES[number % len(DASHES)]},
                 marker={"size": 9, "symbol": f"{symbol}-open" if number else symbol},
                 hovertemplate="%{y:.1%}<extra>" + f"{name}: {way}" + "</extra>",
                 name=f"{name}: {way}",
@@ -211,8 +209,8 @@ def along_words(
         figure.add_hline(goal, line={"color": GRAY, "dash": "longdash"}, annotation_text=f"goal {goal:.0%}")
     figure.update_xaxes(
         title_text="place of the audio token in its word; the last holds all later ones",
-        tickvals=list(range(len(places))),
-        ticktext=places,
+        tickvals=list(range(longest)),
+        ticktext=[f"{number + 1}." for number in range(longest)],
     )
     figure.update_yaxes(title_text="audio tokens", tickformat=".0%", range=[0, 1.02])
     # The legend takes a row for each group.
