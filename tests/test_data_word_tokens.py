@@ -17,10 +17,10 @@ from labkit.data.word_tokens import SaidTokens, said_tokens
 from labkit.evaluation.listener import Listener, sounds
 from labkit.evaluation.rates import edits
 from labkit.evaluation.recogniser import PhonemeJudge
-from labkit.paths import CACHE_VARIABLE
 from labkit.vocabulary import train_toy_tokenizer
 
 torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 EVEN = CorpusSpec(sentences=40, validation=0, test=0, probes=6, prosody="even")
 TEXTS = ExportSpec(
@@ -28,15 +28,8 @@ TEXTS = ExportSpec(
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
-def corpus():
+def corpus(own_cache):
     return generate(EVEN, progress=False)
 
 

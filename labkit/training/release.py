@@ -100,7 +100,7 @@ def write_card(folder: Path) -> None:
         parameters=training["parameters"] / 1e6,
         modules=training["modules"],
         megabytes=(folder / "model.safetensors").stat().st_size / 1e6,
-        corpus=CorpusSpec(**{name: _tuples(value) for name, value in training["corpus"].items()}),
+        corpus=_corpus(training["corpus"]),
         command=training["command"],
         seed=training["seed"],
         optimizer=_OPTIMIZERS[settings["optimizer"]],
@@ -113,9 +113,10 @@ def write_card(folder: Path) -> None:
     (folder / CARD).write_text(card, encoding="utf-8")
 
 
-def _tuples(value: object) -> object:
-    """JSON's lists as the tuples that they were."""
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+def _corpus(spec: Mapping) -> str:
+    """The spec of a corpus as one would write it, its defaults left out."""
+    usual = json.loads(json.dumps(asdict(CorpusSpec())))
+    return f"CorpusSpec({', '.join(f'{name}={value!r}' for name, value in spec.items() if value != usual[name])})"
 
 
 def _stage_row(run: Mapping) -> str:

@@ -14,10 +14,9 @@ from labkit.study.alignment import RankedLook
 from labkit.study.alignment_weights import FROM, TO, Head
 from labkit.study.script import Script
 from labkit.views.intervals import COLORS, SYMBOLS, error_bars
-from labkit.views.style import GRAY, VERMILION, style
+from labkit.views.style import DASHES, GRAY, VERMILION, style
 
 SCALE = "Cividis"  # made to look alike to all eyes, and as a gray
-DASHES = ("solid", "dash", "dot")
 
 
 def alignment_map(

@@ -9,10 +9,9 @@ from plotly.subplots import make_subplots
 
 from labkit.statistics import Estimate
 from labkit.views.intervals import SYMBOLS, error_bars
-from labkit.views.style import BLUE, GRAY, GREEN, ORANGE, PINK, VERMILION, style
+from labkit.views.style import BLUE, DASHES, GRAY, GREEN, ORANGE, PINK, VERMILION, style
 
 COLORS = (BLUE, ORANGE, GREEN, PINK, VERMILION)
-DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def dose_figure(

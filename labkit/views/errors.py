@@ -14,12 +14,22 @@ import ipywidgets
 Arguments = ParamSpec("Arguments")
 
 
+def told(error: Exception) -> tuple[str, str]:
+    """What a widget says of an error: its message, and its traceback or nothing.
+
+    The message of a `ValueError` or `TypeError`, the lab's answer to bad input, says what to do. Any other error is a
+    fault of the lab, and comes with its name and its traceback.
+    """
+    message = str(error) or type(error).__name__
+    if isinstance(error, (ValueError, TypeError)):
+        return message, ""
+    return f"{type(error).__name__}: {message}", "".join(traceback.format_exception(error))
+
+
 class ErrorArea:
     """A place in a widget that says what went wrong, empty while all is well.
 
-    Put ``area.widget`` among a widget's children and give each callback as ``area.guard(callback)``. An
-    error whose message says what to do (a `ValueError` or `TypeError`, the lab's answer to bad input) shows
-    as that message; any other one is a fault of the lab and shows with its traceback.
+    Put ``area.widget`` among a widget's children and give each callback as ``area.guard(callback)``.
     """
 
     def __init__(self) -> None:
@@ -41,13 +51,9 @@ class ErrorArea:
 
     def show(self, error: Exception) -> None:
         """Show an error."""
-        message = html.escape(str(error) or type(error).__name__)
-        if not isinstance(error, (ValueError, TypeError)):
-            trace = html.escape("".join(traceback.format_exception(error)))
-            message = (
-                f"{type(error).__name__}: {message}"
-                f"<details><summary>traceback</summary><pre>{trace}</pre></details>"
-            )
+        message, trace = map(html.escape, told(error))
+        if trace:
+            message += f"<details><summary>traceback</summary><pre>{trace}</pre></details>"
         self.widget.value = (
             '<div role="alert" style="border-left: 4px solid #D55E00; padding: 4px 12px; font-size: 15px">'
             f"{message}</div>"

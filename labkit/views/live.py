@@ -11,7 +11,6 @@ import asyncio
 import os
 import signal
 import threading
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any, Self
@@ -23,6 +22,7 @@ from IPython import get_ipython
 from IPython.display import display
 
 from labkit.figures import STATIC_VARIABLE
+from labkit.views.errors import told
 
 Steps = Iterator[object]
 Command = Callable[[Mapping[str, Any]], Steps | None]
@@ -167,11 +167,7 @@ class LiveWidget(anywidget.AnyWidget):
 
 
 class Shown:
-    """Shows what is raised inside in a widget's error area; what was shown before disappears.
-
-    An error that says what to do (`ValueError` and `TypeError`, the lab's answer to bad input) shows as its message,
-    any other one with its traceback.
-    """
+    """Shows what is raised inside in a widget's error area; what was shown before disappears."""
 
     def __init__(self, widget: LiveWidget) -> None:
         self._widget = widget
@@ -183,11 +179,7 @@ class Shown:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> bool:
         if not isinstance(error, Exception):
             return False
-        message, told = str(error) or type(error).__name__, isinstance(error, (ValueError, TypeError))
-        self._widget.error = {
-            "message": message if told else f"{type(error).__name__}: {message}",
-            "trace": "" if told else "".join(traceback.format_exception(error)),
-        }
+        self._widget.error = dict(zip(("message", "trace"), told(error), strict=True))
         return True
 
 

@@ -12,7 +12,7 @@ from labkit.study.patching import PatchRow, flips, turned
 from labkit.views.intervals import error_bars
 from labkit.views.style import BLUE, GRAY, GREEN, ORANGE, PINK, VERMILION, style
 
-DASHES = (("solid", "circle"), ("dash", "diamond"), ("dot", "square"))  # of lines and their markers
+LINES = (("solid", "circle"), ("dash", "diamond"), ("dot", "square"))  # of lines and their markers
 COLORS = (BLUE, VERMILION, GREEN, ORANGE, PINK)
 
 
@@ -102,7 +102,7 @@ def cut_figure(values: Mapping[tuple[str, str, int], Estimate], title: str) -> g
     figure = go.Figure()
     words, sides = (list(dict.fromkeys(key[place] for key in values)) for place in (0, 1))
     for color, word in zip(cycle(COLORS), words, strict=False):
-        for (dash, symbol), side in zip(cycle(DASHES), sides, strict=False):
+        for (dash, symbol), side in zip(cycle(LINES), sides, strict=False):
             curve = sorted(
                 (layer, value) for (w, s, layer), value in values.items() if (w, s) == (word, side)
             )

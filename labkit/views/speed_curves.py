@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from labkit.study.take import Take
-from labkit.views.style import BLUE, GRAY, GREEN, VERMILION, style
-
-DASHES = ("solid", "dash", "dot", "dashdot")
+from labkit.views.style import BLUE, DASHES, GRAY, GREEN, VERMILION, style
 
 
 def speed_curves(takes: Sequence[Take], *, title: str = "") -> go.Figure:

@@ -11,6 +11,7 @@ GREEN, VERMILION, SKY, YELLOW = "#009E73", "#D55E00", "#56B4E9", "#F0E442"
 GRAY = "#767676"  # contrast 4.5 to white and 4.6 to black
 FAINT = "rgba(128,128,128,0.16)"
 CLEAR = "rgba(0,0,0,0)"
+DASHES = ("solid", "dash", "dot", "dashdot")  # of lines, beside their colors
 
 TEXT_COLOR, AUDIO_COLOR, TAG_COLOR = BLUE, ORANGE, PINK
 
