@@ -8,8 +8,8 @@ tts-* holds every utterance but those of random words, which tts-coverage-* hold
 many, or fewer to train on.
 speech-qa-* holds spoken questions with their answers in text and speech. text-* holds sentences without speech, each
 the whole message of an assistant so that all of it is learned, and questions with answers, written. long-text-* holds
-documents, one sentence a line. repeat-* asks for words in no order to be said again, readings-* for a sentence with its
-homograph's pronunciation after it.
+documents, one sentence a line. repeat-* asks for words in no order to be said again. readings-* holds sentences with a
+word or a pinyin after the homograph that tells its reading, every other one asked for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ import soundfile
 from tqdm.auto import tqdm
 
 from labkit.data.corpus import INDEX, Corpus, CorpusSpec, generate
-from labkit.data.grammar import load_grammar
 from labkit.data.homographs import minimal_pair
 from labkit.data.messages import write_samples
 from labkit.data.phonemes import LANGUAGES
@@ -47,7 +46,7 @@ from labkit.vocabulary.prompts import (
     text_to_speech,
 )
 
-FORMAT = 3  # another number for every change of what is written
+FORMAT = 4  # another number for every change of what is written
 MANIFEST = "export.json"
 DOCUMENT_SENTENCES = (4, 12)
 REPEATED_WORDS = (3, 12)
@@ -61,8 +60,8 @@ Conversations = Iterator[tuple[Messages, list[str]]]
 class ExportSpec:
     """How much to write, in each language.
 
-    texts, documents, repeats, readings: sentences, documents, texts to be repeated, and texts whose homograph's
-        pronunciation is asked for, to train on.
+    texts, documents, repeats, readings: sentences, documents, texts to be repeated, and texts that tell a homograph's
+        reading, to train on.
     held_out_texts, held_out_documents, held_out_repeats, held_out_readings: as many for validation, and for testing.
     heard: share of the corpus' utterances to train recognition on.
     """
@@ -208,20 +207,16 @@ def _repeats(language: str, split: str, count: int, seed: int) -> Conversations:
 
 
 def _readings(language: str, split: str, count: int, seed: int) -> Conversations:
-    """A large model has met every homograph beside its pronunciation, in dictionaries, rhymes and lessons; what the
-    grammars write never says how a word is read. The answer goes word by word, as speech will."""
-    pronunciations = {
-        reading.name: f"({reading.arpabet.lower() or reading.spoken})"
-        for entry in load_grammar(language).homographs
-        for reading in entry.readings
-    }
+    """A large model has met every homograph beside what tells its readings apart, in dictionaries, rhymes and lessons.
+    Here the sense's name, or the pinyin, directly follows the homograph, so that it has to be known right there."""
     for number in range(count):
         rng = random.Random(f"{seed}/{language}/readings/{split}/{number}")
         sentence = rng.choice(minimal_pair(language, split, rng, entry=number))
         after = sentence.homograph.index + 1
-        pronounced = pronunciations[sentence.homograph.reading]
-        answer = join_words((*sentence.words[:after], pronounced, *sentence.words[after:]), language)
-        yield text_only(f"{READINGS}{sentence.text}", answer), []
+        sense = sentence.homograph.reading.partition("/")[2]
+        glossed = join_words((*sentence.words[:after], sense, *sentence.words[after:]), language)
+        asked = rng.random() < 0.5
+        yield text_only(f"{READINGS}{sentence.text}", glossed) if asked else _said(glossed), []
 
 
 def _said(text: str) -> Messages:

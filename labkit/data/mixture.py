@@ -78,13 +78,13 @@ PAPER_MIXTURE = (
 _TOY_RATIOS = {
     "asr": (ASR, {0: 0.0, 1: 1.0, 2: 1.0, 3: 1.0, 4: 1.0}),
     "asr-coverage": (ASR, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0}),
-    "tts": (TTS, {0: 0.0, 1: 1.0, 2: 1.0, 3: 1.0, 4: 0.3}),
+    "tts": (TTS, {0: 0.0, 1: 1.0, 2: 1.0, 3: 1.0, 4: 0.6}),
     "tts-coverage": (TTS, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0}),
     "speech-qa": (SPEECH_QA, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0, 4: 4.0}),
-    "text": (TEXT, {0: 1.0, 1: 0.6, 2: 0.6, 3: 0.6, 4: 0.1}),
-    "long-text": (LONG_TEXT, {0: 1.0, 1: 0.3, 2: 0.3, 3: 0.3, 4: 0.1}),
-    "repeat": (TEXT, {0: 1.0, 1: 0.4, 2: 0.4, 3: 0.4, 4: 0.1}),
-    "readings": (TEXT, {0: 1.0, 1: 0.4, 2: 0.4, 3: 0.4, 4: 0.1}),
+    "text": (TEXT, {0: 1.0, 1: 0.6, 2: 0.2, 3: 0.2, 4: 0.1}),
+    "long-text": (LONG_TEXT, {0: 1.0, 1: 0.3, 2: 0.1, 3: 0.1, 4: 0.1}),
+    "repeat": (TEXT, {0: 1.0, 1: 0.4, 2: 0.1, 3: 0.1, 4: 0.1}),
+    "readings": (TEXT, {0: 1.0, 1: 0.4, 2: 0.1, 3: 0.1, 4: 0.1}),
 }
 
 TOY_MIXTURE = tuple(
@@ -95,10 +95,11 @@ TOY_MIXTURE = tuple(
 """The toy's datasets, as `labkit.data.export` writes them.
 
 Stage 0, which stands in for the pre-training of the paper's backbone, reads text only, among it texts to repeat, from
-which a model learns to copy, and texts to pronounce, from which it learns how homographs are read. A model this small
-learns the words that it meets and not to read letters, so the random words of the coverage sentences are left to the
-codec. Its speech QA is a tenth of its speech, so stage 4 draws it four times an epoch where the paper draws it twice,
-and keeps larger shares of the rest, lest it be forgotten."""
+which a model learns to copy, and texts that tell a homograph's reading beside it. A model this small learns the words
+that it meets and not to read letters, so the random words of the coverage sentences are left to the codec. Stages 2
+and 3 draw less text, which the frozen backbone cannot forget and the modules are not for. Its speech QA is a tenth of
+its speech, so stage 4 draws it four times an epoch where the paper draws it twice, and keeps larger shares of the rest,
+lest it be forgotten."""
 
 
 def ratios_of(mixture: tuple[Dataset, ...], stage: int) -> dict[str, float]:

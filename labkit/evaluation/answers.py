@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from tqdm.auto import tqdm
@@ -78,9 +79,15 @@ class SpeechSystem:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
+    @cached_property
+    def chat(self) -> Chat:
+        """Encodes conversations; made once, for reading the vocabulary off a tokenizer takes a while."""
+        return Chat(self.tokenizer)
+
     @property
     def vocabulary(self) -> Vocabulary:
-        return Vocabulary.from_tokenizer(self.tokenizer)
+        """The model's id space."""
+        return self.chat.vocabulary
 
     def codes(self, utterance: Utterance) -> list[int]:
         """The audio tokens with which the model should say an utterance."""
@@ -102,8 +109,7 @@ class SpeechSystem:
             ScheduleError: the mode needs more modules than the model has.
             ValueError: a prompt leaves no room for an answer.
         """
-        chat = Chat(self.tokenizer)
-        rows = [chat.encode(*prompt, add_generation_prompt=True).input_ids for prompt in prompts]
+        rows = [self.chat.encode(*prompt, add_generation_prompt=True).input_ids for prompt in prompts]
         order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
         answers: dict[int, Answer] = {}
         with tqdm(
@@ -111,7 +117,7 @@ class SpeechSystem:
         ) as bar:
             for start in range(0, len(order), self.batch):
                 chosen = order[start : start + self.batch]
-                made = self._generate([rows[index] for index in chosen], mode, chat.vocabulary, spoken)
+                made = self._generate([rows[index] for index in chosen], mode, self.vocabulary, spoken)
                 answers |= zip(chosen, made, strict=True)
                 bar.update(len(chosen))
         return [answers[index] for index in range(len(rows))]

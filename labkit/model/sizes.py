@@ -30,7 +30,7 @@ class Size:
 
 
 SIZES = {
-    "toy": Size(192, 288, 5, 4, 2, True, 4096, initializer_range=0.07, rope_theta=10_000.0),
+    "toy": Size(192, 512, 5, 4, 2, True, 4096, initializer_range=0.07, rope_theta=10_000.0),
     "small": Size(512, 1408, 12, 8, 2, True, 8192, initializer_range=0.044, rope_theta=10_000.0),
     "0.5B": Size(896, 4864, 24, 14, 2, tie_word_embeddings=True),
     "1.5B": Size(1536, 8960, 28, 12, 2, tie_word_embeddings=True),

@@ -76,12 +76,14 @@ def another_word(script: Script) -> list[int]:
 FULL = Condition("all visible")
 OWN = Condition("own token only", all_but_own)
 NONE = Condition("all text masked", all_text)
+NONE_EARLIER = Condition("all text masked, two tokens earlier", all_text, earlier=EARLIER)
 SWAPPED_OWN = Condition("deciding word swapped, own token only", all_but_own, swapped=True)
 CONDITIONS = (
     FULL,
     OWN,
     Condition("own token only, two tokens earlier", all_but_own, earlier=EARLIER),
     NONE,
+    NONE_EARLIER,
     Condition("deciding word masked", deciding_word),
     Condition("another word masked", another_word),
     Condition("deciding word swapped", swapped=True),
@@ -132,6 +134,8 @@ def mask_homographs(
     """
     scripts = Scripts(system, probes, mode)
     rows: list[MaskedRow] = []
+    # What a mask leaves as it was is said alike under several conditions, and need not be heard twice.
+    heard: dict[tuple[int, tuple[int, ...]], Verdict] = {}
     for condition in conditions:
         read = scripts.swapped if condition.swapped else scripts.plain
         spans = [
@@ -146,14 +150,16 @@ def mask_homographs(
             listened, "listening", len(probes), unit="utterance", disable=not progress, leave=False
         ):
             codes = (*true[scope.audio.start : span.start], *own.codes)[-len(scope.audio) :]
-            verdict, _ = listen(listener, scope, codes, utterance.language)
+            said = utterance.index, codes
+            if said not in heard:
+                heard[said], _ = listen(listener, scope, codes, utterance.language)
             rows.append(
                 MaskedRow(
                     utterance=utterance.index,
                     homograph=utterance.sentence.words[utterance.homograph.index],
                     condition=condition.name,
                     meant=(partner if condition.swapped else utterance).homograph.reading,
-                    verdict=verdict,
+                    verdict=heard[said],
                     codes=codes,
                 )
             )

@@ -14,7 +14,6 @@ from labkit.data.corpus import Utterance
 from labkit.data.sentences import join_words
 from labkit.evaluation.answers import SpeechSystem
 from labkit.interleave import InterleaveMode, interleave
-from labkit.vocabulary import Chat
 from labkit.vocabulary.prompts import text_to_speech
 
 Span = tuple[int, ...]
@@ -91,7 +90,7 @@ def script(
             f"the utterance has {len(utterance.words)} words, the text {len(words)}: {' '.join(words)}"
         )
     text = join_words(words, utterance.language)
-    chat, vocabulary = Chat(system.tokenizer), system.vocabulary
+    chat, vocabulary = system.chat, system.vocabulary
     messages = text_to_speech(text)
     prompt = chat.encode(messages, add_generation_prompt=True).input_ids
     audio = vocabulary.audio_ids(system.codes(utterance) if codes is None else codes)

@@ -20,7 +20,6 @@ from labkit.generation.events import Event
 from labkit.generation.sampling import Choose
 from labkit.generation.streaming import REPLACEMENT
 from labkit.interleave import FIRST_CHUNK, Content, InterleaveMode
-from labkit.vocabulary import Chat
 from labkit.vocabulary.prompts import text_to_speech
 
 
@@ -102,7 +101,7 @@ class Take:
         return self._work
 
     def _say(self, system: SpeechSystem, choose: Choose, stream: DecodeStream) -> Iterator[Mark | Sound]:
-        chat, vocabulary = Chat(system.tokenizer), system.vocabulary
+        chat, vocabulary = system.chat, system.vocabulary
         prompt = chat.encode(text_to_speech(self.text), add_generation_prompt=True).input_ids
         room = system.model.config.max_position_embeddings - len(prompt)
         events = generate(

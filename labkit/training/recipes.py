@@ -65,17 +65,17 @@ _TOY_SETTINGS = LoopSettings(
 TOY = Recipe(
     name="toy",
     size="toy",
-    corpus=CorpusSpec(sentences=56_000, prosody="even", coverage=False),
+    corpus=CorpusSpec(sentences=56_000, prosody="even", coverage=False, pairs=True),
     texts=ExportSpec(texts=60_000, documents=6_000, readings=30_000, heard=0.25),
     text_vocabulary=3584,
     row_tokens=288,
     modes=("boost", "balance"),
     stages={
-        0: _TOY_SETTINGS,
-        1: replace(_TOY_SETTINGS, steps=10_000),
-        2: replace(_TOY_SETTINGS, steps=1000, learning_rates={Part.CHAIN: 2e-3}),
-        3: replace(_TOY_SETTINGS, steps=1500, learning_rates={Part.CHAIN: 2e-3}),
-        4: replace(_TOY_SETTINGS, steps=1000, learning_rates={Part.BACKBONE: 5e-4, Part.CHAIN: 5e-4}),
+        0: replace(_TOY_SETTINGS, steps=2500),
+        1: replace(_TOY_SETTINGS, steps=8000),
+        2: replace(_TOY_SETTINGS, steps=4000, learning_rates={Part.CHAIN: 3e-3}),
+        3: replace(_TOY_SETTINGS, steps=1000, learning_rates={Part.CHAIN: 2e-3}),
+        4: replace(_TOY_SETTINGS, steps=600, learning_rates={Part.BACKBONE: 5e-4, Part.CHAIN: 1e-3}),
     },
 )
 

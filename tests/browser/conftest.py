@@ -1,15 +1,17 @@
 """A browser and a JupyterLab for the tests of this folder."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from lab import Lab, Server
+from papermill.iorw import load_notebook_node, write_ipynb
+from papermill.parameterize import parameterize_notebook
 from playwright.sync_api import Browser, sync_playwright
 
 from labkit.figures import find_chromium
+from labkit.notebooks import read_registry
 
 NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 NO_BROWSER = "no Chrome or Chromium found; install one (`apt-get install chromium fonts-noto-cjk`)"
@@ -43,10 +45,11 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A JupyterLab that serves copies of the lessons: a person's edits are not for the repository."""
+    """A JupyterLab that serves copies of the lessons, as small as the registry makes them for the tests."""
     root = tmp_path_factory.mktemp("lessons")
-    for path in NOTEBOOKS.glob("*.ipynb"):
-        shutil.copy(path, root)
+    for name, lesson in read_registry(NOTEBOOKS).items():
+        notebook = load_notebook_node(str(NOTEBOOKS / f"{name}.ipynb"))
+        write_ipynb(parameterize_notebook(notebook, lesson.parameters), str(root / f"{name}.ipynb"))
     with Server(root, tmp_path_factory.mktemp("home")) as server:
         yield server
 
