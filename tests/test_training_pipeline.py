@@ -16,6 +16,7 @@ from labkit.training import train_stage
 from labkit.training.pipeline import Pipeline, train_codec
 from labkit.training.recipes import RECIPES, TOY, recipe
 from labkit.training.release import release, write_card
+from labkit.training.stages import Part
 from labkit.vocabulary import Vocabulary, load_tokenizer
 
 TINY = replace(
@@ -68,6 +69,17 @@ def test_a_changed_stage_keeps_those_before_it_and_not_those_after(trained):
     assert unread.model_folder(1) != trained.model_folder(1)
 
 
+@pytest.mark.parametrize("random", [False, True])
+def test_the_first_module_starts_as_the_recipe_says(trained, random):
+    still = {2: replace(TINY.stages[2], learning_rates={Part.CHAIN: 0.0})}
+    pipeline = Pipeline(
+        replace(TINY, random_module=random, stages=TINY.stages | still), trained.folder.parent
+    )
+    model = load_speech_lm(pipeline.run([2]), tell=None)
+    copied = torch.equal(model.chain[0].layer.mlp.up_proj.weight, model.layers[-1].mlp.up_proj.weight)
+    assert copied is not random
+
+
 def test_a_stage_without_its_predecessor_says_so(tmp_path):
     with pytest.raises(FileNotFoundError, match="stage 3 starts from stage 2"):
         Pipeline(TINY, tmp_path).run([3])
@@ -82,6 +94,7 @@ def test_a_release_says_where_it_comes_from(trained, tmp_path):
     assert "python -m labkit.training toy --stages 0 1 2 3 4" in card
     for number in range(5):
         assert f"| {number} " in card
+    assert "started from random weights" in card
     assert "Scores" not in card
     corpus = json.loads((folder / "training.json").read_text(encoding="utf-8"))["corpus"]
     assert (corpus["sentences"], corpus["languages"]) == (20, ["en", "cmn"])

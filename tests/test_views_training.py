@@ -3,7 +3,7 @@
 import pytest
 
 from labkit.statistics import Estimate
-from labkit.views.training import curves_figure, module_accuracies
+from labkit.views.training import compared_curves, curves_figure, module_accuracies
 
 ROWS = [
     {"step": step, "accuracy/backbone": 0.5, "accuracy/module 0": 0.4, "accuracy/module 1": 0.1 * step}
@@ -28,3 +28,13 @@ def test_every_way_of_training_has_its_line_with_intervals():
     figure = module_accuracies({"the paper's": estimates, "attached": estimates[:1]}, "modules")
     assert [len(line.x) for line in figure.data] == [2, 1]
     assert list(figure.data[0].error_y.array) == pytest.approx([0.2, 0.1])
+
+
+def test_trainings_side_by_side():
+    runs = {"one way": ROWS, "another": ROWS[:2]}
+    figure = compared_curves(runs, "which is faster")
+    assert [line.name for line in figure.data] == ["one way", "another"]
+    assert list(figure.data[0].y) == [row["accuracy/module 0"] for row in ROWS]
+    assert "module 0" in figure.layout.yaxis.title.text
+    with pytest.raises(ValueError, match="'empty' has no 'accuracy/module 0'"):
+        compared_curves({"empty": []}, "")

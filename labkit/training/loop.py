@@ -25,6 +25,7 @@ from labkit.model import SpeechLM
 from labkit.training.history import History, Listener
 from labkit.training.objective import Measures, SpeechObjective, count_targets
 from labkit.training.optimizers import OPTIMIZERS, learning_rates, make_optimizers
+from labkit.training.precision import PRECISIONS, fast_in_bf16
 from labkit.training.stages import Part, Stage
 from labkit.training.stream import RowStream
 
@@ -43,7 +44,7 @@ class LoopSettings:
         warmup: share of the steps with a linearly rising learning rate; a cosine to zero follows.
         clip: largest norm of the gradient.
         optimizer: one of `labkit.training.optimizers.OPTIMIZERS`; the paper's is AdamW.
-        precision: "no", "bf16", or "auto" for bf16 where there is a GPU.
+        precision: "no" (float32), "bf16", or "auto" for bf16 where that is faster.
         log_every: steps per row of the history.
         checkpoint_every: steps per checkpoint.
         seed: of whatever is drawn at random.
@@ -68,7 +69,7 @@ class LoopSettings:
         for name in ("steps", "rows", "batch_rows", "clip", "log_every", "checkpoint_every"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.precision not in ("auto", "no", "bf16"):
+        if self.precision not in PRECISIONS:
             raise ValueError(f"precision is auto, no or bf16, not {self.precision!r}")
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer is {' or '.join(OPTIMIZERS)}, not {self.optimizer!r}")
@@ -122,8 +123,9 @@ class _Run:
     ) -> None:
         self.stage, self.stream, self.settings, self.folder = stage, stream, settings, folder
         self.listeners = listeners
-        cuda = torch.cuda.is_available()
-        precision = ("bf16" if cuda else "no") if settings.precision == "auto" else settings.precision
+        precision = settings.precision
+        if precision == "auto":
+            precision = "bf16" if fast_in_bf16() else "no"
         self.accelerator = Accelerator(mixed_precision=precision)
         self.batches = self._batches_per_step()
         self.accelerator.gradient_accumulation_steps = self.batches

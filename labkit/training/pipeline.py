@@ -26,9 +26,10 @@ from labkit.data.speech_data import SpeechData
 from labkit.data.texts import text_sentences
 from labkit.data.word_tokens import SaidTokens
 from labkit.model import SpeechLM, load_speech_lm, save_speech_lm
-from labkit.model.growth import place_audio_tokens
+from labkit.model.growth import grow_chain, place_audio_tokens
 from labkit.model.sizes import size_config
 from labkit.paths import cache_folder, digest
+from labkit.training.ablations import restart_layer
 from labkit.training.history import Listener
 from labkit.training.loop import train
 from labkit.training.processes import processes
@@ -62,9 +63,9 @@ class Pipeline:
         if codec is None and recipe.codec is not None:
             codec = train_codec(recipe)
         self.codec = ToyCodec.load(codec)
-        # Stages and what they draw name the stages' own folders.
+        # Stages, what they draw and how they begin name the stages' own folders.
         shared = (
-            asdict(replace(recipe, stages={}, mixture=())),
+            asdict(replace(recipe, stages={}, mixture=(), random_module=False)),
             corpus_key(recipe.corpus),
             codec_fingerprint(self.codec),
             SaidTokens.KIND,
@@ -139,6 +140,8 @@ class Pipeline:
             (n, asdict(self.recipe.stages[n]), ratios_of(self.recipe.mixture, n))
             for n in range(first, number + 1)
         ]
+        if number >= 2:
+            past.append(self.recipe.random_module)
         return self.folder / f"stage-{number}-{digest(past)}"
 
     def _start(self, number: int) -> SpeechLM:
@@ -159,6 +162,10 @@ class Pipeline:
                 f"stage {number} starts from stage {number - 1}, but there is no model at {before}; train that first"
             )
         model = load_speech_lm(before, attention=attention, dtype=torch.float32, tell=None)
+        if number == 2 and self.recipe.random_module:
+            # Before training: a run that is resumed finds its module in the checkpoint.
+            grow_chain(model, 1, torch.Generator().manual_seed(self.recipe.stages[2].seed))
+            restart_layer(model, 0, torch.Generator().manual_seed(self.recipe.stages[2].seed + 1))
         return self._with_audio_tokens(model) if number == 1 else model
 
     def _with_audio_tokens(self, model: SpeechLM) -> SpeechLM:

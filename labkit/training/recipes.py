@@ -32,6 +32,9 @@ class Recipe:
         stages: how long and how fast each stage runs.
         mixture: what each stage draws, and how often.
         layers: of the backbone; None for as many as the size has.
+        random_module: whether the first module's layer starts from random weights, and not as a copy of the
+            backbone's last (section 3.3.2). Where the backbone's weights have grown large, a copy learns far more
+            slowly: `notebooks/06-training-mctp.ipynb` trains both.
         codec: how its codec is trained, where the one that ships does not know its voices.
         seed: of the first weights, the mixture and the packing.
     """
@@ -46,6 +49,7 @@ class Recipe:
     stages: dict[int, LoopSettings]
     mixture: tuple[Dataset, ...] = TOY_MIXTURE
     layers: int | None = None
+    random_module: bool = False
     codec: CodecRecipe | None = None
     seed: int = 0
 
@@ -58,9 +62,7 @@ class Recipe:
         return replace(self, stages=stages)
 
 
-_TOY_SETTINGS = LoopSettings(
-    steps=3000, rows=4, learning_rates={Part.BACKBONE: 2e-3}, optimizer="muon", precision="bf16"
-)
+_TOY_SETTINGS = LoopSettings(steps=3000, rows=4, learning_rates={Part.BACKBONE: 2e-3}, optimizer="muon")
 
 TOY = Recipe(
     name="toy",
@@ -70,12 +72,13 @@ TOY = Recipe(
     text_vocabulary=3584,
     row_tokens=288,
     modes=("boost", "balance"),
+    random_module=True,
     stages={
         0: replace(_TOY_SETTINGS, steps=2500),
         1: replace(_TOY_SETTINGS, steps=8000),
-        2: replace(_TOY_SETTINGS, steps=4000, learning_rates={Part.CHAIN: 3e-3}),
-        3: replace(_TOY_SETTINGS, steps=1000, learning_rates={Part.CHAIN: 2e-3}),
-        4: replace(_TOY_SETTINGS, steps=600, learning_rates={Part.BACKBONE: 5e-4, Part.CHAIN: 1e-3}),
+        2: replace(_TOY_SETTINGS, steps=1500, learning_rates={Part.CHAIN: 3e-3}),
+        3: replace(_TOY_SETTINGS, steps=500, learning_rates={Part.CHAIN: 2e-3}),
+        4: replace(_TOY_SETTINGS, steps=400, learning_rates={Part.BACKBONE: 5e-4, Part.CHAIN: 1e-3}),
     },
 )
 

@@ -31,7 +31,7 @@ else.
 
 ## Training
 
-Seed {seed}, {optimizer}, cosine, {machine}.
+Seed {seed}, {optimizer}, cosine, {machine}.{start}
 
 | stage | steps | tokens a step | learning rate | minutes | loss at the end | accuracy at the end |
 |---|---|---|---|---|---|---|
@@ -39,6 +39,11 @@ Seed {seed}, {optimizer}, cosine, {machine}.
 
 Losses are in nats a token: the backbone's, then the mean of the modules'.
 """
+
+_START = """
+
+The first module's layer started from random weights and the later modules from copies of it. The paper copies the
+backbone's last layer; lesson 06 trains both."""
 
 _SCORES = """
 ## Scores
@@ -105,6 +110,7 @@ def write_card(folder: Path) -> None:
         seed=training["seed"],
         optimizer=_OPTIMIZERS[settings["optimizer"]],
         machine=training["runs"][-1]["machine"],
+        start=_START if training["modules"] and training["runs"][-1]["recipe"].get("random_module") else "",
         stages="\n".join(map(_stage_row, training["runs"])),
     )
     if (folder / SCORES).exists():

@@ -15,6 +15,7 @@ from labkit.views.style import BLUE, GRAY, GREEN, ORANGE, PINK, SKY, VERMILION, 
 
 PALETTE = (BLUE, ORANGE, GREEN, VERMILION, PINK, SKY)
 Rows = Sequence[Mapping[str, float]]
+LABELS = {"accuracy": "next token right", "loss": "loss (nats)"}
 
 
 class LiveCurves:
@@ -79,8 +80,37 @@ def curves_figure(rows: Rows, title: str, measure: str = "accuracy") -> go.Figur
             line={"color": shade, "width": 2.5, "dash": "dash" if label == "backbone" else "solid"},
         )
     figure.update_xaxes(title="optimizer step")
-    figure.update_yaxes(title={"accuracy": "next token right", "loss": "loss (nats)"}.get(measure, measure))
+    figure.update_yaxes(title=LABELS.get(measure, measure))
     if measure == "accuracy":
+        figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    return style(figure, title, 420)
+
+
+def compared_curves(runs: Mapping[str, Rows], title: str, measure: str = "accuracy/module 0") -> go.Figure:
+    """One measure over the steps of several trainings, one line for each.
+
+    Args:
+        runs: by name, the rows of a history.
+        title: one line.
+        measure: a column of the rows.
+
+    Raises:
+        ValueError: a run has no rows, or they lack the measure.
+    """
+    figure = go.Figure()
+    for place, (name, rows) in enumerate(runs.items()):
+        if not rows or measure not in rows[0]:
+            raise ValueError(f"the run {name!r} has no {measure!r}: {sorted(rows[0]) if rows else 'no rows'}")
+        figure.add_scatter(
+            x=[row["step"] for row in rows],
+            y=[row[measure] for row in rows],
+            name=name,
+            line={"color": PALETTE[place % len(PALETTE)], "width": 2.5},
+        )
+    kind, _, part = measure.partition("/")
+    figure.update_xaxes(title="optimizer step")
+    figure.update_yaxes(title=f"{part or kind}: {LABELS.get(kind, kind)}")
+    if kind == "accuracy":
         figure.update_yaxes(tickformat=".0%", rangemode="tozero")
     return style(figure, title, 420)
 
