@@ -1,4 +1,4 @@
-"""bf16 only where it is faster: a processor that has to emulate it takes several times as long."""
+"""bf16 only where it is faster: a processor that has to emulate it takes longer than in float32."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Where bf16 pays: on every GPU, and on processors that multiply in it. Others emulate it, several times slower."""
+"""Where bf16 pays: on every GPU, and on processors that multiply in it. Others emulate it, slower than float32."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def fast_in_bf16(device: torch.device | str | None = None) -> bool:
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if device is None else torch.device(device).type
     if kind != "cpu":
         return True
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # since torch 2.10
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # which older versions of torch lack
     return any(capabilities.get(name, False) for name in _INSTRUCTIONS)
