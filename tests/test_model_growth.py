@@ -7,7 +7,7 @@ import torch
 from tiny import GOLDEN, golden_model, random_ids, tiny_model
 
 from labkit.model import grow_chain, grow_vocabulary, load_speech_lm, save_speech_lm
-from labkit.model.growth import place_audio_tokens
+from labkit.model.growth import grow_backbone, place_audio_tokens
 from labkit.model.layout import released_state
 
 
@@ -97,3 +97,26 @@ def test_audio_tokens_begin_where_the_codec_has_them() -> None:
 
 def test_golden_models_are_left_alone() -> None:
     assert golden_model("k1_untied").num_modules == 1
+
+
+def test_a_deeper_backbone_computes_the_same_and_can_learn(tmp_path) -> None:
+    model, ids = tiny_model(0), torch.tensor([random_ids(9)])
+    deeper = grow_backbone(model, 2)
+    assert (len(model.layers), len(deeper.layers)) == (2, 4)
+    assert torch.equal(deeper(ids).stages[0], model(ids).stages[0])
+    deeper(ids).stages[0].square().sum().backward()
+    for layer in deeper.layers[2:]:
+        assert layer.self_attn.o_proj.weight.grad.any()
+        assert layer.mlp.down_proj.weight.grad.any()
+        assert torch.equal(layer.self_attn.q_proj.weight, model.layers[-1].self_attn.q_proj.weight)
+    save_speech_lm(deeper, tmp_path)
+    assert torch.equal(load_speech_lm(tmp_path, tell=None)(ids).stages[0], model(ids).stages[0])
+    module = grow_chain(deeper, 1, torch.Generator()).chain[0]
+    assert module.layer.self_attn.layer_idx == 4
+
+
+def test_a_backbone_grows_before_its_chain() -> None:
+    with pytest.raises(ValueError, match="under a chain of 3 modules"):
+        grow_backbone(tiny_model(3), 1)
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        grow_backbone(tiny_model(0), 0)

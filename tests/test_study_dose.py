@@ -26,6 +26,7 @@ TINY = replace(
 def test_an_arm_is_the_toy_recipe_with_another_dose():
     recipe = Arm(300, seed=2, layers=3, steps=50).recipe()
     assert (recipe.stages[0].steps, recipe.stages[1].steps, recipe.seed, recipe.layers) == (300, 50, 2, 3)
+    assert recipe.deepening is None, "as deep as it says, and trained for as long"
     assert recipe.mixture == TOY.mixture
     texts = {each.name for each in TOY.mixture if each.task == TEXT}
     assert texts & set(ratios_of(recipe.mixture, 1))

@@ -103,6 +103,18 @@ def test_each_stage_moves_exactly_its_parameters(number, before, after, backbone
     }
 
 
+def test_a_stage_of_the_top_moves_the_top_layers_alone():
+    own = {name for name in names(0, True, False) if ".layers.1." in name}
+    top = replace(STAGES[1], top=1)
+    moving = {name for _, name, _ in top.parameters(top.prepare(tiny_model(0), torch.Generator()))}
+    assert moving == own
+    model = tiny_model(0)
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    train(model, top, RowStream(rows), replace(SETTINGS, steps=1, warmup=0.0))
+    changed = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+    assert changed ^ own <= {name for name in own if name.endswith("k_proj.bias")}
+
+
 def test_a_stage_refuses_a_model_it_cannot_start_from():
     generator = torch.Generator().manual_seed(0)
     with pytest.raises(StageError, match="trains 1 modules, but the model has 3 already"):

@@ -14,20 +14,19 @@ from labkit.training import __main__ as command
 from labkit.training import pipeline as room
 from labkit.training import train_stage
 from labkit.training.pipeline import Pipeline, train_codec
-from labkit.training.recipes import RECIPES, TOY, recipe
+from labkit.training.recipes import RECIPES, TOY, Deepening, recipe
 from labkit.training.release import release, write_card
 from labkit.training.stages import Part
 from labkit.vocabulary import Vocabulary, load_tokenizer
 
+SHORT = {"steps": 2, "rows": 2, "batch_rows": 2, "precision": "no"}
 TINY = replace(
     TOY,
     corpus=CorpusSpec(sentences=20, validation=0, test=0, probes=0),
     row_tokens=512,
     texts=ExportSpec(texts=20, documents=4, held_out_texts=0, held_out_documents=0),
-    stages={
-        number: replace(settings, steps=2, rows=2, batch_rows=2, precision="no")
-        for number, settings in TOY.stages.items()
-    },
+    stages={number: replace(settings, **SHORT) for number, settings in TOY.stages.items()},
+    deepening=Deepening(layers=2, settings=replace(TOY.stages[1], **SHORT)),
 )
 
 
@@ -52,6 +51,22 @@ def test_the_backbone_of_stages_2_and_3_is_stage_1s(trained):
     first, third = (load_speech_lm(trained.model_folder(n), tell=None) for n in (1, 3))
     for name, value in first.backbone.state_dict().items():
         assert torch.equal(value, third.backbone.state_dict()[name]), name
+
+
+def test_stage_1_ends_deeper_than_it_began(trained):
+    first, second = trained.folders(1)
+    shallow, deep = (load_speech_lm(each / "model", tell=None) for each in (first, second))
+    assert (len(shallow.layers), len(deep.layers)) == (5, 7)
+    for name, value in shallow.state_dict().items():
+        assert torch.equal(value, deep.state_dict()[name]), f"{name} lies below the new layers"
+    assert deep.layers[-1].mlp.down_proj.weight.any(), "the new layers learn"
+    runs = [json.loads((each / "model" / "run.json").read_text(encoding="utf-8")) for each in (first, second)]
+    assert [(run["stage"], run["layers on top"]) for run in runs] == [(1, 0), (1, 2)]
+    assert runs[1]["sampling ratios"]["text-en"] < runs[0]["sampling ratios"]["text-en"]
+    assert trained.model_folder(1) == second / "model"
+    flat = Pipeline(replace(TINY, deepening=None), trained.folder.parent)
+    assert flat.folders(1) == [first]
+    assert flat.model_folder(2) != trained.model_folder(2)
 
 
 def test_what_is_trained_is_not_trained_again(trained, monkeypatch):
@@ -94,6 +109,7 @@ def test_a_release_says_where_it_comes_from(trained, tmp_path):
     assert "python -m labkit.training toy --stages 0 1 2 3 4" in card
     for number in range(5):
         assert f"| {number} " in card
+    assert "| 1 alignment, with 2 more layers on top | 2 |" in card
     assert "started from random weights" in card
     assert "Scores" not in card
     corpus = json.loads((folder / "training.json").read_text(encoding="utf-8"))["corpus"]
@@ -139,6 +155,7 @@ def test_recipes_are_complete_and_named():
     for each in RECIPES.values():
         assert sorted(each.stages) == [0, 1, 2, 3, 4]
     assert TOY.scaled(0.01).stages[1].steps == round(0.01 * TOY.stages[1].steps)
+    assert TINY.scaled(3).deepening.settings.steps == 3 * TINY.deepening.settings.steps
     with pytest.raises(ValueError, match="the recipes are toy, small"):
         recipe("large")
 

@@ -5,7 +5,7 @@ import copy
 import torch
 
 from labkit.model.few_rows import use_few_rows
-from labkit.model.mctp import MCTPModule
+from labkit.model.mctp import MCTPModule, chain_config
 from labkit.model.speech_lm import SpeechLM
 
 PROJECTION_STD = 0.02
@@ -53,6 +53,41 @@ def _copy_last(model: SpeechLM) -> MCTPModule:
     state = copy.deepcopy(model.chain[-1].state_dict())
     module.load_state_dict(state, assign=True)
     return module.requires_grad_(True).train(model.training)
+
+
+@torch.no_grad()
+def grow_backbone(model: SpeechLM, layers: int) -> SpeechLM:
+    """A deeper model that computes the same: copies of the last layer on top, whose outputs begin as zeros.
+
+    The copies look where the last layer looks, and learn what to bring from there (block expansion, Wu et al., 2024,
+    arXiv:2401.02415).
+
+    Args:
+        model: to copy; without modules, whose layers are numbered after the backbone's.
+        layers: to add.
+
+    Raises:
+        ValueError: the model has modules, or there is nothing to add.
+    """
+    if model.num_modules:
+        raise ValueError(
+            f"the backbone cannot grow under a chain of {model.num_modules} modules; grow it first"
+        )
+    if layers < 1:
+        raise ValueError(f"layers to add must be at least 1, got {layers}")
+    deeper = SpeechLM.from_config(
+        chain_config(model.config, layers),
+        generator=torch.Generator(),
+        attention=model.attention,
+        dtype=model.dtype,
+        device=model.device,
+    )
+    deeper.load_state_dict(model.state_dict(), strict=False)
+    for layer in deeper.layers[-layers:]:
+        layer.load_state_dict(model.layers[-1].state_dict())
+        layer.self_attn.o_proj.weight.zero_()
+        layer.mlp.down_proj.weight.zero_()
+    return deeper.train(model.training)
 
 
 @torch.no_grad()

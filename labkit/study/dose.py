@@ -66,7 +66,8 @@ class Arm:
             0: replace(base.stages[0], steps=max(1, self.dose)),
             1: replace(base.stages[1], steps=self.steps),
         }
-        return replace(base, stages=stages, mixture=mixture, layers=self.layers, seed=self.seed)
+        shape = {"layers": self.layers, "deepening": None}
+        return replace(base, stages=stages, mixture=mixture, seed=self.seed, **shape)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from labkit.data.speech_data import SpeechData
 from labkit.data.texts import text_sentences
 from labkit.data.word_tokens import SaidTokens
 from labkit.model import SpeechLM, load_speech_lm, save_speech_lm
-from labkit.model.growth import grow_chain, place_audio_tokens
+from labkit.model.growth import grow_backbone, grow_chain, place_audio_tokens
 from labkit.model.sizes import size_config
 from labkit.paths import cache_folder, digest
 from labkit.training.ablations import restart_layer
@@ -64,8 +64,9 @@ class Pipeline:
             codec = train_codec(recipe)
         self.codec = ToyCodec.load(codec)
         # Stages, what they draw and how they begin name the stages' own folders.
+        own = ("stages", "mixture", "deepening", "random_module")
         shared = (
-            asdict(replace(recipe, stages={}, mixture=(), random_module=False)),
+            {name: value for name, value in asdict(recipe).items() if name not in own},
             corpus_key(recipe.corpus),
             codec_fingerprint(self.codec),
             SaidTokens.KIND,
@@ -81,17 +82,26 @@ class Pipeline:
         """
         model = None
         for number in stages:
-            model = self.model_folder(number)
-            if not (model / "model.safetensors").exists():
-                self._train(number, listeners)
-                processes().wait_for_everyone()  # the main process is still writing the model
+            for folder in self.folders(number):
+                model = folder / "model"
+                if not (model / "model.safetensors").exists():
+                    self._train(number, folder, listeners)
+                    processes().wait_for_everyone()  # the main process is still writing the model
         if model is None:
             raise ValueError("no stage to train; give at least one of 0 to 4")
         return model
 
     def model_folder(self, number: int) -> Path:
         """Where the model of a stage lies once it is trained."""
-        return self._stage_folder(number) / "model"
+        return self.folders(number)[-1] / "model"
+
+    def folders(self, number: int) -> list[Path]:
+        """Where the trainings of a stage keep checkpoints, history and model: one, or two where stage 1 deepens."""
+        first = self._stage_folder(number)
+        deepening = self.recipe.deepening
+        if number != 1 or deepening is None:
+            return [first]
+        return [first, first / f"deeper-{digest(asdict(deepening))}"]
 
     def data(self, number: int) -> SpeechData:
         """The mixture of a stage, tokenised and ready to be packed."""
@@ -142,12 +152,13 @@ class Pipeline:
         ]
         if number >= 2:
             past.append(self.recipe.random_module)
+            if self.recipe.deepening:
+                past.append(asdict(self.recipe.deepening))
         return self.folder / f"stage-{number}-{digest(past)}"
 
     def _start(self, number: int) -> SpeechLM:
         """The model that a stage starts from, in float32."""
-        # On a CPU, in bf16 and with rows this short, plain matrix products train faster than sdpa's kernel.
-        attention = "sdpa" if torch.cuda.is_available() else "eager"
+        attention = _attention()
         if number == 0 or (number == 1 and not self.pretrained):
             vocabulary = Vocabulary.from_tokenizer(self.tokenizer)
             layers = self.recipe.layers
@@ -174,25 +185,34 @@ class Pipeline:
         generator = torch.Generator().manual_seed(self.recipe.seed)
         return place_audio_tokens(model, first, self.codec.tokenizer.codebook.vectors, generator)
 
-    def _train(self, number: int, listeners: Sequence[Listener]) -> None:
+    def _deepened(self, folder: Path) -> SpeechLM:
+        """The model at the beginning of the deeper half of stage 1, in float32."""
+        model = load_speech_lm(folder, attention=_attention(), dtype=torch.float32, tell=None)
+        return grow_backbone(model, self.recipe.deepening.layers)
+
+    def _train(self, number: int, folder: Path, listeners: Sequence[Listener]) -> None:
+        deepening = self.recipe.deepening if folder != self._stage_folder(number) else None
+        mixture = 2 if deepening else number
         with processes().main_process_first():  # which tokenises the audio for all
-            data = self.data(number)
-        model, settings = self._start(number), self.recipe.stages[number]
-        folder = self._stage_folder(number)
+            data = self.data(mixture)
+        if deepening:
+            model = self._deepened(self._stage_folder(number) / "model")
+            stage, settings = replace(STAGES[number], top=deepening.layers), deepening.settings
+        else:
+            model, stage, settings = self._start(number), STAGES[number], self.recipe.stages[number]
         main = processes().is_main_process
         if main:
             announce(number, model, settings.steps * settings.rows * self.recipe.row_tokens, print)
-        history = train(
-            model, STAGES[number], RowStream(data.rows), settings, folder=folder, listeners=listeners
-        )
+        history = train(model, stage, RowStream(data.rows), settings, folder=folder, listeners=listeners)
         if not main:
             return
         save_speech_lm(model, folder / "partial")
         self.tokenizer.save_pretrained(folder / "partial")
         run = {
             "stage": number,
+            "layers on top": deepening.layers if deepening else 0,
             "recipe": asdict(replace(self.recipe, mixture=())) | {"stages": {number: asdict(settings)}},
-            "sampling ratios": ratios_of(self.recipe.mixture, number),
+            "sampling ratios": ratios_of(self.recipe.mixture, mixture),
             "text pre-training": self.pretrained,
             "seconds": round(history[-1]["seconds"], 1),
             "machine": machine(),
@@ -201,6 +221,11 @@ class Pipeline:
         }
         (folder / "partial" / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
         (folder / "partial").replace(folder / "model")
+
+
+def _attention() -> str:
+    # On a CPU, in bf16 and with rows this short, plain matrix products train faster than sdpa's kernel.
+    return "sdpa" if torch.cuda.is_available() else "eager"
 
 
 def machine() -> str:

@@ -17,6 +17,22 @@ from labkit.training.train_codec import CodecRecipe
 
 
 @dataclass(frozen=True)
+class Deepening:
+    """Layers put on top of stage 1's backbone, which alone learn while all below them stays as it is.
+
+    What a backbone of few layers finds out last, such as which sense of a homograph is meant, stands at the very top of
+    its stack, where no layer is left to carry it over to the audio.
+
+    Attributes:
+        layers: to add, changing nothing at first (`labkit.model.growth.grow_backbone`).
+        settings: of the training that follows, on the mixture of stage 2: the frozen layers cannot forget their text.
+    """
+
+    layers: int
+    settings: LoopSettings
+
+
+@dataclass(frozen=True)
 class Recipe:
     """What decides a model beside the codec.
 
@@ -32,6 +48,7 @@ class Recipe:
         stages: how long and how fast each stage runs.
         mixture: what each stage draws, and how often.
         layers: of the backbone; None for as many as the size has.
+        deepening: how the backbone grows at the end of stage 1; None for not at all.
         random_module: whether the first module's layer starts from random weights, and not as a copy of the
             backbone's last (section 3.3.2). Where the backbone's weights have grown large, a copy learns far more
             slowly: `notebooks/06-training-mctp.ipynb` trains both.
@@ -49,17 +66,20 @@ class Recipe:
     stages: dict[int, LoopSettings]
     mixture: tuple[Dataset, ...] = TOY_MIXTURE
     layers: int | None = None
+    deepening: Deepening | None = None
     random_module: bool = False
     codec: CodecRecipe | None = None
     seed: int = 0
 
     def scaled(self, factor: float) -> Recipe:
         """The same recipe with every stage's steps multiplied, at least one each; for rehearsals and lessons."""
-        stages = {
-            number: replace(settings, steps=max(1, round(settings.steps * factor)))
-            for number, settings in self.stages.items()
-        }
-        return replace(self, stages=stages)
+
+        def shorter(settings: LoopSettings) -> LoopSettings:
+            return replace(settings, steps=max(1, round(settings.steps * factor)))
+
+        stages = {number: shorter(settings) for number, settings in self.stages.items()}
+        deepening = self.deepening and replace(self.deepening, settings=shorter(self.deepening.settings))
+        return replace(self, stages=stages, deepening=deepening)
 
 
 _TOY_SETTINGS = LoopSettings(steps=3000, rows=4, learning_rates={Part.BACKBONE: 2e-3}, optimizer="muon")

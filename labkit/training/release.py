@@ -71,8 +71,9 @@ def release(pipeline: Pipeline, number: int, folder: Path) -> Path:
     compact(folder / "tokenizer.json")
     first = 0 if pipeline.pretrained else 1
     runs = [
-        json.loads((pipeline.model_folder(each) / "run.json").read_text(encoding="utf-8"))
+        json.loads((trained / "model" / "run.json").read_text(encoding="utf-8"))
         for each in range(first, number + 1)
+        for trained in pipeline.folders(each)
     ]
     recipe = pipeline.recipe
     options = "" if pipeline.pretrained else " --without-stage-0"
@@ -136,8 +137,11 @@ def _stage_row(run: Mapping) -> str:
         right = [last[name.replace("loss", "accuracy")] for name in modules]
         accuracies += f", {sum(right) / len(right):.1%}"
     tokens = settings["rows"] * run["recipe"]["row_tokens"]
+    name = STAGES[number].name
+    if added := run.get("layers on top"):
+        name += f", with {added} more layers on top"
     return (
-        f"| {number} {STAGES[number].name} | {settings['steps']} | {tokens} | {rates} | {run['seconds'] / 60:.0f} "
+        f"| {number} {name} | {settings['steps']} | {tokens} | {rates} | {run['seconds'] / 60:.0f} "
         f"| {losses} | {accuracies} |"
     )
 

@@ -51,6 +51,7 @@ class Stage:
         modules: MCTP modules of the chain during the stage; None for however many the model has.
         learning_rates: the paper's, by part (section 4.1); stage 0 is the toy's own.
         weight_decay: of AdamW, as in the released scripts.
+        top: how many of the backbone's layers train, counted from the top; None for the whole backbone.
     """
 
     number: int
@@ -59,6 +60,7 @@ class Stage:
     modules: int | None
     learning_rates: dict[Part, float]
     weight_decay: float = 0.0
+    top: int | None = None
 
     def prepare(self, model: SpeechLM, generator: torch.Generator) -> SpeechLM:
         """Grow the chain for this stage and freeze what does not train, in place.
@@ -82,15 +84,19 @@ class Stage:
             )
         if self.modules:
             grow_chain(model, self.modules, generator)
-        model.freeze_backbone(Part.BACKBONE not in self.trains)
-        model.chain.requires_grad_(Part.CHAIN in self.trains)
+        model.requires_grad_(False)
+        for _, _, parameter in self.parameters(model):
+            parameter.requires_grad_(True)
         return model
 
     def parameters(self, model: SpeechLM) -> Iterator[tuple[Part, str, nn.Parameter]]:
         """Every parameter that moves in this stage, with its part and name."""
+        layers = model.layers if self.top is None else model.layers[-self.top :]
+        top = {id(parameter) for layer in layers for parameter in layer.parameters()}
         for name, parameter in model.named_parameters():
             part = Part.CHAIN if name.startswith("chain.") else Part.BACKBONE
-            if part in self.trains:
+            held = part is Part.BACKBONE and self.top is not None and id(parameter) not in top
+            if part in self.trains and not held:
                 yield part, name, parameter
 
 
