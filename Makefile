@@ -35,7 +35,7 @@ test: $(READY) ## check the style, run the unit tests, execute every lesson
 
 figures: $(READY) ## execute the lessons, write figures/ and the README's table of findings
 	status=0; $(BIN)/python -m labkit.notebooks run $(ARGS) || status=$$?; \
-	$(BIN)/python -m labkit.findings figures README.md && exit $$status
+	$(BIN)/python -m labkit.gallery figures README.md && exit $$status
 
 format: $(READY) ## format the code and strip the notebooks of outputs
 	$(BIN)/ruff check --fix .

@@ -16,7 +16,8 @@
 
 A room imports only from rooms above it in this table. Beside the rooms stand a few leaf modules that any
 room may use: :mod:`labkit.paths`, :mod:`labkit.memory`, :mod:`labkit.checkpoints`, :mod:`labkit.statistics`,
-:mod:`labkit.findings`, :mod:`labkit.figures` and :mod:`labkit.notebooks`.
+:mod:`labkit.findings`, :mod:`labkit.figures` and :mod:`labkit.notebooks`. ``labkit.parity`` and ``labkit.gallery`` are
+commands, which nothing imports.
 """
 
 from importlib.metadata import version

@@ -16,11 +16,9 @@ its number, and what is asserted from then on is that number, so that getting wo
 
     findings.claim(..., goal="<= 0.04", reached=0.052, tolerance=0.004, source="section 3.1")
 
-``python -m labkit.findings figures README.md`` collects what all lessons recorded, in
-``figures/findings.json`` and in the table between the README's markers.
+``make figures`` collects what all lessons recorded in ``figures/findings.json`` (see `labkit.gallery`).
 """
 
-import argparse
 import json
 import math
 import operator
@@ -31,7 +29,6 @@ from pathlib import Path
 from typing import Self
 
 FINDINGS_FILE = "findings.json"
-BEGIN, END = "<!-- findings: written by `make figures` -->", "<!-- end of findings -->"
 LESSON = re.compile(r"\d\d-[a-z0-9]+(-[a-z0-9]+)*")
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 
@@ -281,9 +278,8 @@ def collect(figures_folder: Path) -> list[Finding]:
     return findings
 
 
-def markdown_table(findings: Iterable[Finding], lessons: bool = False) -> str:
-    """A table for people, with a column for the lesson where there are several ``lessons``."""
-    findings = list(findings)
+def markdown_table(findings: Iterable[Finding]) -> str:
+    """A table for people, a row for each claim."""
     titles = ["claim", "value", "95% interval", "n", "goal", "result", "source"]
     rows = [
         [
@@ -297,57 +293,9 @@ def markdown_table(findings: Iterable[Finding], lessons: bool = False) -> str:
         ]
         for finding in findings
     ]
-    if lessons:
-        titles = ["lesson", *titles]
-        rows = [[finding.lesson, *row] for finding, row in zip(findings, rows, strict=True)]
-    lines = [titles, ["---"] * len(titles), *rows]
+    return markdown_rows([titles, ["---"] * len(titles), *rows])
+
+
+def markdown_rows(lines: Iterable[Iterable[str]]) -> str:
+    """Lines of cells as a Markdown table; the second line holds the dashes under the titles."""
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def table_in(text: str) -> str:
-    """What stands between the findings markers of a document.
-
-    Raises:
-        ValueError: the document does not hold both markers, once each and in order.
-    """
-    return _around_table(text)[1].strip("\n")
-
-
-def with_table(text: str, findings: Iterable[Finding]) -> str:
-    """A document with the table between its findings markers written anew.
-
-    Raises:
-        ValueError: the document does not hold both markers, once each and in order.
-    """
-    before, _, after = _around_table(text)
-    return f"{before}\n{markdown_table(findings, lessons=True)}\n{after}"
-
-
-def _around_table(text: str) -> tuple[str, str, str]:
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(
-            f"the document must hold the lines {BEGIN!r} and {END!r}, once each and in this order"
-        )
-    begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    return text[:begin], text[begin:end], text[end:]
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m labkit.findings", description="Collect all lessons' findings."
-    )
-    parser.add_argument("figures", type=Path, help="the folder in which the lessons recorded theirs")
-    parser.add_argument("readme", type=Path, help="the document whose table of findings is written anew")
-    options = parser.parse_args(arguments)
-    findings = collect(options.figures)
-    text = options.readme.read_text(encoding="utf-8")
-    options.readme.write_text(with_table(text, findings), encoding="utf-8")
-    missed = sum(not finding.holds for finding in findings)
-    print(
-        f"{len(findings)} findings, {missed} not reached: {options.figures / FINDINGS_FILE}, {options.readme}"
-    )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""A claim is asserted, recorded and never hidden; the README's table says what the findings say."""
+"""A claim is asserted, recorded and never hidden."""
 
 import json
 import math
@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit import findings as module
-from labkit.findings import BEGIN, END, Finding, Findings, Goal, collect, read_findings, table_in, with_table
+from labkit.findings import Finding, Findings, Goal, collect, read_findings
 
 REPOSITORY = Path(__file__).parent.parent
 LESSON = "01-speech-as-tokens"
@@ -140,32 +139,6 @@ def test_a_record_edited_by_hand_is_refused(tmp_path):
     path.write_text(path.read_text().replace("false", "true"))
     with pytest.raises(ValueError, match="contradicts"):
         collect(tmp_path)
-
-
-def test_the_command_fills_the_table_between_the_markers_and_nothing_else(tmp_path):
-    claim(Findings(LESSON, tmp_path / "figures"), 0.99)
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n")
-    module.main([str(tmp_path / "figures"), str(readme)])
-    text = readme.read_text()
-    assert text.startswith(f"before\n\n{BEGIN}\n| lesson |")
-    assert text.endswith(f"|\n{END}\n\nafter\n")
-    assert f"| {LESSON} | the right reading is heard | 0.99 | 0.98 … 1 | 500 | >= 0.98 | reached |" in text
-    module.main([str(tmp_path / "figures"), str(readme)])
-    assert readme.read_text() == text
-
-
-def test_a_document_without_markers_is_refused():
-    with pytest.raises(ValueError, match="once each"):
-        with_table("no markers", [])
-
-
-def test_the_readme_shows_the_findings_on_file():
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    path = REPOSITORY / "figures" / "findings.json"
-    findings = read_findings(path) if path.exists() else []
-    assert with_table(text, findings) == text, "run `make figures`: the README's table is not findings.json"
-    assert table_in(text)
 
 
 def test_the_findings_on_file_are_those_of_the_lessons():

@@ -26,7 +26,7 @@ ROOMS = (
 # Used by any room, and using none.
 LEAVES = ("paths", "memory", "checkpoints", "statistics", "findings", "figures", "notebooks")
 # Commands that stand outside the house: nothing imports them.
-COMMANDS = ("parity",)
+COMMANDS = ("parity", "gallery")
 
 
 def imports(source: str, module: tuple[str, ...]) -> Iterator[str]:
