@@ -11,10 +11,11 @@ from labkit.interleave import BOOST, VANILLA, parse
 from labkit.model import SpeechLM
 from labkit.model.mctp import MCTPChain
 from labkit.study.contrast import log_odds
-from labkit.study.drift import DriftRow, chain_drift, drift_measures, skipping
+from labkit.study.drift import DriftRow, chain_drift, drift_measures
 from labkit.study.layer_knockouts import CutRow, cut_layers, knockout_curves, lost
 from labkit.study.lens import layer_speech, logit_lens, look_through
 from labkit.study.script import script
+from labkit.study.skipping import skipping
 
 LAYERS = 3
 
@@ -132,11 +133,23 @@ def test_drift_by_hand():
 def test_a_skipped_module_passes_on_what_it_joined():
     model = random_system().model
     ids = torch.tensor([[5, 6, 7, 8, 9]])
-    with skipping(model, 0):
+    with skipping(model, "module.0"):
         stages = model(ids, modules=1).stages
     embeds = model.embed(ids)
     joined = model.backbone.model.norm(model.chain[0].join(embeds[:, 1:], stages[0][:, :-1]))
     torch.testing.assert_close(stages[1], joined)
+
+
+@torch.no_grad()
+def test_a_skipped_layer_of_the_backbone_might_as_well_not_be_there():
+    model = random_system().model
+    ids = torch.tensor([[5, 6, 7, 8, 9]])
+    with skipping(model, "backbone.2"):
+        skipped = model(ids, modules=0).stages[0]
+    with model.traced(["backbone.1.resid_post"]) as trace:
+        whole = model(ids, modules=0).stages[0]
+    torch.testing.assert_close(skipped, model.backbone.model.norm(trace["backbone.1.resid_post"]))
+    assert not torch.allclose(skipped, whole)
 
 
 def test_measures_of_drift():
@@ -153,5 +166,5 @@ def test_no_chain_no_drift():
     bare = replace(system, model=SpeechLM(system.model.backbone, MCTPChain(system.model.config, 0)))
     with pytest.raises(ValueError, match="stage 2"):
         chain_drift(bare, [corpus()[0]], VANILLA)
-    with pytest.raises(ValueError, match="no module 2"), skipping(system.model, 2):
+    with pytest.raises(ValueError, match="no hook point 'module.2"), skipping(system.model, "module.2"):
         pass

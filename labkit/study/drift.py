@@ -9,7 +9,7 @@ to all that come after it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -19,10 +19,10 @@ from tqdm.auto import tqdm
 from labkit.data.corpus import Utterance
 from labkit.evaluation.answers import SpeechSystem
 from labkit.interleave import InterleaveMode
-from labkit.model import SpeechLM
 from labkit.statistics import Estimate, ratio
 from labkit.study.contrast import padded
 from labkit.study.script import script
+from labkit.study.skipping import skipping
 
 
 @dataclass(frozen=True)
@@ -46,23 +46,6 @@ class DriftRow:
     agreed: int
     right: int
     nats: float
-
-
-@contextmanager
-def skipping(model: SpeechLM, module: int) -> Iterator[None]:
-    """Let one module's decoder layer add nothing: what it joined goes straight to the final norm.
-
-    Raises:
-        ValueError: the chain has no such module.
-    """
-    if not 0 <= module < model.num_modules:
-        raise ValueError(f"no module {module}, the chain has {model.num_modules}, from 0")
-    silent = {
-        f"module.{module}.{part}": lambda added, _: torch.zeros_like(added)
-        for part in ("attn_out", "mlp_out")
-    }
-    with model.patched(silent):
-        yield
 
 
 @torch.inference_mode()
@@ -100,7 +83,7 @@ def chain_drift(
             chosen = order[start : start + system.batch]
             said, numbers = [texts[i] for i in chosen], [utterances[i].index for i in chosen]
             for each in skipped:
-                with nullcontext() if each is None else skipping(model, each):
+                with nullcontext() if each is None else skipping(model, f"module.{each}"):
                     rows += _compare(system, said, numbers, each)
                 bar.update(len(chosen))
     return rows

@@ -89,12 +89,10 @@ def script(
         raise ValueError(
             f"the utterance has {len(utterance.words)} words, the text {len(words)}: {' '.join(words)}"
         )
-    text = join_words(words, utterance.language)
-    chat, vocabulary = system.chat, system.vocabulary
-    messages = text_to_speech(text)
-    prompt = chat.encode(messages, add_generation_prompt=True).input_ids
+    vocabulary = system.vocabulary
+    prompt, asked = text_prompt(system, words, utterance.language)
     audio = vocabulary.audio_ids(system.codes(utterance) if codes is None else codes)
-    ids, spans = _tokens(system, text, words, utterance.language)
+    ids, spans = _tokens(system, join_words(words, utterance.language), words, utterance.language)
     answer = interleave(ids, audio, mode, vocabulary)
     places = [place for place, token in enumerate(answer) if vocabulary.is_text(token)]
     sound = [place for place, token in enumerate(answer) if vocabulary.is_audio(token)]
@@ -103,12 +101,33 @@ def script(
         words=words,
         ids=(*prompt, *answer, vocabulary.im_end),
         prompt=len(prompt),
-        asked=_asked(system, messages[-1]["content"], text, words, utterance.language, prompt),
+        asked=asked,
         written=tuple(tuple(len(prompt) + places[token] for token in span) for span in spans),
         audio=tuple(len(prompt) + place for place in sound),
         sounding=_sounding(utterance, len(audio), system.codec.token_rate),
         token_rate=system.codec.token_rate,
     )
+
+
+def text_prompt(
+    system: SpeechSystem, words: Sequence[str], language: str
+) -> tuple[tuple[int, ...], tuple[Span, ...]]:
+    """The TTS prompt that asks for a text, and where the tokens of each of its words stand in it.
+
+    Raises:
+        ValueError: a tokenizer whose tokens reach across two words.
+    """
+    text = join_words(words, language)
+    messages = text_to_speech(text)
+    prompt = tuple(system.chat.encode(messages, add_generation_prompt=True).input_ids)
+    # The user's turn is tokenized in one piece, its role before it.
+    before = "user\n" + messages[-1]["content"].removesuffix(text)
+    ids, spans = _tokens(system, text, words, language, before)
+    turn = tuple(ids)
+    starts = [
+        start for start in range(len(prompt) - len(ids) + 1) if prompt[start : start + len(ids)] == turn
+    ]
+    return prompt, tuple(tuple(starts[-1] + token for token in span) for span in spans)
 
 
 def _tokens(
@@ -131,23 +150,6 @@ def _tokens(
             )
         spans[word].append(token)
     return list(encoded["input_ids"]), [tuple(span) for span in spans]
-
-
-def _asked(
-    system: SpeechSystem,
-    content: str,
-    text: str,
-    words: Sequence[str],
-    language: str,
-    prompt: Sequence[int],
-) -> tuple[Span, ...]:
-    """Where the words stand in the prompt: the user's turn is tokenized in one piece, its role before it."""
-    before = "user\n" + content.removesuffix(text)
-    ids, spans = _tokens(system, text, words, language, before)
-    starts = [
-        start for start in range(len(prompt) - len(ids) + 1) if list(prompt[start : start + len(ids)]) == ids
-    ]
-    return tuple(tuple(starts[-1] + token for token in span) for span in spans)
 
 
 def _sounding(utterance: Utterance, tokens: int, rate: float) -> tuple[int | None, ...]:

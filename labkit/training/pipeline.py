@@ -224,7 +224,7 @@ class Pipeline:
 
 
 def _attention() -> str:
-    # On a CPU, in bf16 and with rows this short, plain matrix products train faster than sdpa's kernel.
+    # On a CPU that multiplies in bf16, and with rows this short, plain matrix products train faster than sdpa's kernel.
     return "sdpa" if torch.cuda.is_available() else "eager"
 
 

@@ -9,10 +9,9 @@ import plotly.graph_objects as go
 
 from labkit.statistics import Estimate
 from labkit.views.intervals import error_bars
-from labkit.views.style import BLUE, ORANGE, style
+from labkit.views.style import BLUE, LANGUAGE_NAMES, ORANGE, style
 
 COLORS = {"en": BLUE, "cmn": ORANGE}
-NAMES = {"en": "English", "cmn": "Mandarin"}
 SYMBOLS = {"en": "circle", "cmn": "diamond"}
 
 
@@ -42,7 +41,7 @@ def stage_intervals(
     columns = list(dict.fromkeys(_column(row) for row in drawn if row["stage"]))
     if not columns:
         raise ValueError(f"no row measures {' or '.join(measures)}")
-    languages = [language for language in NAMES if any(row["language"] == language for row in drawn)]
+    languages = [language for language in LANGUAGE_NAMES if any(row["language"] == language for row in drawn)]
     figure = go.Figure()
     for place, language in enumerate(languages):
         own = [row for row in drawn if row["language"] == language and row["stage"]]
@@ -55,9 +54,9 @@ def stage_intervals(
             marker={"size": 11, "symbol": SYMBOLS[language], "color": COLORS[language]},
             customdata=[(_column(row), row["n"]) for row in own],
             hovertemplate="%{customdata[0]}<br>%{y:.1%}, n=%{customdata[1]}<extra>"
-            + NAMES[language]
+            + LANGUAGE_NAMES[language]
             + "</extra>",
-            name=NAMES[language],
+            name=LANGUAGE_NAMES[language],
         )
         for row in drawn:
             if ceiling and row["language"] == language and row["stage"] is None and row["mode"] == ceiling:

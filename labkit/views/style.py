@@ -13,6 +13,8 @@ FAINT = "rgba(128,128,128,0.16)"
 CLEAR = "rgba(0,0,0,0)"
 DASHES = ("solid", "dash", "dot", "dashdot")  # of lines, beside their colors
 
+LANGUAGE_NAMES = {"en": "English", "cmn": "Mandarin"}
+
 TEXT_COLOR, AUDIO_COLOR, TAG_COLOR = BLUE, ORANGE, PINK
 
 
