@@ -2,8 +2,8 @@
 
     python -m labkit.gallery figures README.md
 
-collects the claims that lessons recorded in ``figures/findings.json``, writes ``figures/README.md`` with every claim and
-every picture, and between the README's markers how many claims of each lesson reached their goals.
+collects the claims that lessons recorded in ``figures/findings.json``, writes ``figures/README.md`` with every claim
+and every picture, and between the README's markers how many claims of each lesson reached their goals.
 """
 
 import argparse
@@ -19,9 +19,9 @@ BEGIN, END = "<!-- findings: written by `make figures` -->", "<!-- end of findin
 
 _TITLE = """# What the lessons found
 
-Every claim with its 95% interval, and every picture beside it, as `make figures` writes them. A goal that is not reached
-is shown as such, with the number that was; the tests then guard that number. As data: [`findings.json`](findings.json),
-and a JSON file with its numbers beside each picture.
+Every claim with its 95% interval, and every picture beside it, as `make figures` writes them. A goal that is not
+reached is shown as such, with the number that was; the tests then guard that number. As data:
+[`findings.json`](findings.json), and a JSON file with its numbers beside each picture.
 """
 
 
