@@ -17,8 +17,8 @@ from labkit.figures import STATIC_VARIABLE
 from labkit.views.display import figure_output, html_output, play, show
 from labkit.views.errors import ErrorArea
 from labkit.views.speech import speech_strip
+from labkit.views.style import LANGUAGE_NAMES
 
-LANGUAGE_NAMES = {"English": "en", "Mandarin": "cmn"}
 EXAMPLES = {"en": "the lead singer dropped the lead pipe", "cmn": "我们一行人上周去贵州旅游"}
 
 
@@ -40,7 +40,10 @@ class CodecExplorer:
         layout = ipywidgets.Layout(width="520px")
         self.text = ipywidgets.Text(text, description="sentence", style=wide, layout=layout)
         self.language = ipywidgets.ToggleButtons(
-            options=list(LANGUAGE_NAMES.items()), value=language, description="language", style=wide
+            options=[(name, code) for code, name in LANGUAGE_NAMES.items()],
+            value=language,
+            description="language",
+            style=wide,
         )
         self.steps = ipywidgets.IntSlider(10, 1, 20, description="Euler steps", style=wide, layout=layout)
         self.rate = ipywidgets.IntSlider(
