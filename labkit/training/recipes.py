@@ -92,6 +92,7 @@ TOY = Recipe(
     text_vocabulary=3584,
     row_tokens=288,
     modes=("boost", "balance"),
+    deepening=Deepening(layers=2, settings=replace(_TOY_SETTINGS, steps=3000, rows=8)),
     random_module=True,
     stages={
         0: replace(_TOY_SETTINGS, steps=2500),

@@ -14,7 +14,12 @@ COLORS = (BLUE, ORANGE, GREEN, PINK)
 
 
 def compare_ways(
-    groups: Mapping[str, Mapping[str, Estimate]], *, axis: str, goal: float | None = None, title: str = ""
+    groups: Mapping[str, Mapping[str, Estimate]],
+    *,
+    axis: str,
+    goal: float | None = None,
+    title: str = "",
+    lowest: float = 0.0,
 ) -> go.Figure:
     """Shares with 95% intervals, one line of the picture for each way of doing something.
 
@@ -23,6 +28,7 @@ def compare_ways(
         axis: what they are shares of.
         goal: drawn as a dashed line.
         title: one line.
+        lowest: where the axis begins, above 0 where all shares are large and differences small.
     """
     figure = go.Figure()
     ways = list(next(iter(groups.values())))
@@ -40,6 +46,7 @@ def compare_ways(
                 "symbol": SYMBOLS[place % len(SYMBOLS)],
                 "color": COLORS[place % len(COLORS)],
             },
+            cliponaxis=False,  # markers at 100% are drawn whole
             customdata=ways,
             hovertemplate="%{customdata}<br>%{x:.1%}<extra>" + name + "</extra>",
             name=name,
@@ -51,7 +58,7 @@ def compare_ways(
             annotation_text=f"goal {goal:.0%} ",
             annotation_position="top left",
         )
-    figure.update_xaxes(title_text=axis, tickformat=".0%", range=[0, 1])
+    figure.update_xaxes(title_text=axis, tickformat=".0%", range=[lowest, 1])
     figure.update_yaxes(
         tickvals=list(range(len(ways))), ticktext=ways, range=[len(ways) - 0.5, -0.5], showgrid=False
     )
