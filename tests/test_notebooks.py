@@ -11,6 +11,8 @@ from labkit.notebooks import Entry, check_source, parameters_of, read_registry, 
 REPOSITORY = Path(__file__).parent.parent
 NOTEBOOKS = REPOSITORY / "notebooks"
 LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
+TIMED = ("07", "08")
+"""Numbers of the lessons that claim how long something takes."""
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +44,11 @@ def test_source(path, registry):
 
 
 @pytest.mark.notebook
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.alone) if path.stem[:2] in TIMED else path for path in LESSONS],
+    ids=lambda path: path.stem,
+)
 def test_run(path, registry, tmp_path):
     entry = registry[path.stem]
     if lacking := entry.lacking(REPOSITORY):
