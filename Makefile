@@ -31,9 +31,9 @@ test: export TOKENIZERS_PARALLELISM := false
 test: $(READY) ## check the style, run the unit tests, execute every lesson
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@# Two files at a time, one thread each; then, one by one, what measures time or needs the whole machine.
+	@# Two at a time, one thread each; then, one by one, what measures time or needs the whole machine.
 	@# pytest exits with 5 where it finds no test, as when ARGS="-k codec" leaves none of a kind.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not alone' -n 2 --dist loadfile $(ARGS); together=$$?; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not alone' -n 2 --dist loadgroup $(ARGS); together=$$?; \
 	$(BIN)/python -m pytest -m alone $(ARGS); alone=$$?; \
 	case "$$together $$alone" in '0 0' | '0 5' | '5 0') ;; *) exit 1 ;; esac
 

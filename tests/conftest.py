@@ -13,3 +13,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Share the tests out among workers: a file stays together for its fixtures, each lesson goes by itself.
+
+    The lessons come first. They take longest, and a worker that met them last would be waited for.
+    """
+    for item in items:
+        lesson = item.get_closest_marker("notebook")
+        item.add_marker(pytest.mark.xdist_group(item.name if lesson else item.path.name))
+    items.sort(key=lambda item: item.get_closest_marker("notebook") is None)
