@@ -32,8 +32,10 @@ test: $(READY) ## check the style, run the unit tests, execute every lesson
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@# Two at a time, one thread each; then, one by one, what measures time or needs the whole machine.
-	@# pytest exits with 5 where it finds no test, as when ARGS="-k codec" leaves none of a kind.
+	@# pytest exits with 5 where it finds no test, as when ARGS="-k codec" leaves none of a kind, and with 2 if
+	@# one interrupts it.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not alone' -n 2 --dist loadgroup $(ARGS); together=$$?; \
+	[ $$together != 2 ] || exit 2; \
 	$(BIN)/python -m pytest -m alone $(ARGS); alone=$$?; \
 	case "$$together $$alone" in '0 0' | '0 5' | '5 0') ;; *) exit 1 ;; esac
 

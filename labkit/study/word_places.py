@@ -1,8 +1,8 @@
 """Where in a word the fast makers go wrong: accuracy by place in the word and in the chunk of audio.
 
-A model that is right in 95% of its tokens may still lose every tenth word, if its errors stand where a word is begun
-or continued. Here every audio token of true speech is asked for twice, of the backbone and of whoever makes it in an
-interleave mode, with the truth before it (teacher forcing), and counted by where it stands.
+Modules that are right nearly as often as the backbone may still lose many a word, if their errors stand where a word
+is begun or continued. Here every audio token of true speech is asked for twice, of the backbone and of whoever makes
+it in an interleave mode, with the truth before it (teacher forcing), and counted by where it stands.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ def place_audio(
 
     Raises:
         ScheduleError: the mode needs more modules than the model has.
+        ValueError: as `labkit.study.script.script`.
     """
     mode.require_modules(system.model.num_modules)
     scripts = [script(system, each, mode) for each in utterances]
@@ -109,7 +110,7 @@ def _judged(
     true = ids[audio]
     by_backbone = (head(stages[0][audio - 1]).argmax(-1) == true).tolist()
     by_maker = (head(made).argmax(-1) == true).tolist()
-    begins = {said.audio_of(word).start: said.audio_of(word) for word in range(len(said.words))}
+    begins = {span.start: span for span in map(said.audio_of, range(len(said.words)))}
     word: range | None = None
     in_chunk = 0
     for place, position in enumerate(said.audio):
@@ -146,6 +147,10 @@ def accuracy_by_place(
     tokens: Sequence[PlacedAudio], places: Mapping[str, Belongs]
 ) -> dict[str, PlaceAccuracy]:
     """Accuracies by place; a place that fewer than two utterances have tokens in has no interval and is left out.
+
+    Args:
+        tokens: of `place_audio`.
+        places: `WORD_PLACES`, `CHUNK_PLACES`, or places of one's own, by name, with what belongs to each.
 
     Raises:
         ValueError: the backbone is right nowhere in a place.
