@@ -28,13 +28,15 @@ lab: $(READY) ## open JupyterLab on the tour
 
 test: export HF_HUB_OFFLINE := 1
 test: export TOKENIZERS_PARALLELISM := false
+test: export OMP_NUM_THREADS := 1
 test: $(READY) ## check the style, run the unit tests, execute every lesson
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@# Two at a time, one thread each; then, one by one, what measures time or needs the whole machine.
+	@# Two at a time, then, one by one, what measures time or drives a browser. All on one thread: where others use
+	@# the processors, too, two threads that wait for each other at every turn take many times as long as one.
 	@# pytest exits with 5 where it finds no test, as when ARGS="-k codec" leaves none of a kind, and with 2 if
 	@# one interrupts it.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not alone' -n 2 --dist loadgroup $(ARGS); together=$$?; \
+	$(BIN)/python -m pytest -m 'not alone' -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS); together=$$?; \
 	[ $$together != 2 ] || exit 2; \
 	$(BIN)/python -m pytest -m alone $(ARGS); alone=$$?; \
 	case "$$together $$alone" in '0 0' | '0 5' | '5 0') ;; *) exit 1 ;; esac

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from labkit.benchmark.machine import copy_bandwidth, describe
-from labkit.benchmark.timing import Timing, ratios, take_turns
+from labkit.benchmark.timing import Timing, quiet_ratio, ratios, take_turns
 
 
 def test_runs_take_turns_and_warm_up_does_not_count() -> None:
@@ -29,3 +31,16 @@ def test_a_machine_in_numbers() -> None:
     assert 0 < found.least <= found.median <= found.most
     assert describe("cpu")["threads"] == torch.get_num_threads()
     assert describe("cpu")["device"]
+
+
+@given(st.lists(st.tuples(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3)), min_size=1, max_size=9))
+def test_a_quiet_ratio_lies_within_the_rounds(rounds: list[tuple[float, float]]) -> None:
+    slow, fast = zip(*rounds, strict=True)
+    spread = ratios(slow, fast)
+    assert spread.least * (1 - 1e-9) <= quiet_ratio(slow, fast) <= spread.most * (1 + 1e-9)
+
+
+def test_a_quiet_ratio_forgets_the_rounds_in_which_something_else_ran() -> None:
+    assert quiet_ratio([2.0, 9.0, 8.0], [7.0, 1.0, 6.0]) == 2.0
+    with pytest.raises(ValueError, match="nothing was measured"):
+        quiet_ratio([], [])

@@ -1,4 +1,4 @@
-"""Timing contenders side by side: in turns, after warming up, summed up by medians and their spread."""
+"""Timing contenders side by side: in turns, after warming up, summed up by medians, their spread and the quietest."""
 
 import statistics
 import time
@@ -69,3 +69,15 @@ def take_turns(
 def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> Timing:
     """Ratios within rounds."""
     return Timing.of([a / b for a, b in zip(numerators, denominators, strict=True)])
+
+
+def quiet_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
+    """The quietest of one over the quietest of the other: what a busy machine may be held to.
+
+    Whatever else runs only ever adds time, to one contender in this round and to another in the next; a median of few
+    rounds takes that for the contender's own. Lies between the least and the greatest of :func:`ratios`.
+
+    Raises:
+        ValueError: nothing was measured.
+    """
+    return Timing.of(numerators).least / Timing.of(denominators).least

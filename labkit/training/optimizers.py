@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from torch import nn
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import AdamW, Optimizer
 
 from labkit.model import SpeechLM
+from labkit.training.muon import PreciseMuon
 from labkit.training.stages import BETAS, Part, Stage
 
 OPTIMIZERS = ("adamw", "muon")
@@ -53,7 +54,7 @@ def make_optimizers(
         groups = _groups(
             stage, ((part, each) for part, name, each in named if name in matrices), rates, MUON_RATE
         )
-        made.append(Muon(groups, weight_decay=stage.weight_decay, adjust_lr_fn="match_rms_adamw"))
+        made.append(PreciseMuon(groups, weight_decay=stage.weight_decay))
     return made
 
 
