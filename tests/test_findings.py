@@ -53,7 +53,26 @@ def test_the_guard_of_an_upper_goal_looks_the_other_way():
     findings = Findings(LESSON)
     claim(findings, 0.05, goal="<= 0.04", reached=0.05)
     with pytest.raises(AssertionError, match="worse than"):
-        claim(findings, 0.06, goal="<= 0.04", reached=0.05)
+        claim(findings, 0.07, goal="<= 0.04", reached=0.05)
+
+
+def test_few_cases_fail_only_where_their_whole_interval_does():
+    findings = Findings(LESSON)
+    assert not claim(findings, 0.95, low=0.9, high=0.985).holds
+    with pytest.raises(AssertionError, match="not reached"):
+        claim(findings, 0.95, low=0.9, high=0.975)
+    claim(findings, 0.9, low=0.85, high=0.955, reached=0.95)
+    with pytest.raises(AssertionError, match="worse than"):
+        claim(findings, 0.9, low=0.85, high=0.945, reached=0.95)
+
+
+@given(st.floats(-10, 10), st.floats(0, 10), st.sampled_from(["> 1", "<= 1", "-1..1", "0.9..1.1"]))
+def test_the_nearest_of_an_interval_reaches_a_goal_if_any_of_it_does(low, width, text):
+    goal, high = Goal.parse(text), low + width
+    nearest = goal.nearest(low, high)
+    assert low <= nearest <= high
+    inside = [each for each in (low, high, (low + high) / 2, max(low, min(high, 1.0))) if goal.holds(each)]
+    assert goal.holds(nearest) or not inside
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,15 @@ TINY = replace(
     TOY,
     corpus=CorpusSpec(sentences=20, validation=0, test=0, probes=0),
     row_tokens=512,
-    texts=ExportSpec(texts=20, documents=4, held_out_texts=0, held_out_documents=0),
+    texts=ExportSpec(
+        texts=20,
+        documents=4,
+        repeats=4,
+        readings=4,
+        held_out_texts=0,
+        held_out_documents=0,
+        held_out_repeats=0,
+    ),
     stages={number: replace(settings, **SHORT) for number, settings in TOY.stages.items()},
     deepening=Deepening(layers=2, settings=replace(TOY.stages[1], **SHORT)),
 )
