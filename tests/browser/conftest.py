@@ -5,15 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab import Lab, Server
-from papermill.iorw import load_notebook_node, write_ipynb
-from papermill.parameterize import parameterize_notebook
+from lab import Lab, Server, copy_lessons
 from playwright.sync_api import Browser, sync_playwright
 
 from labkit.figures import find_chromium
-from labkit.notebooks import read_registry
 
-NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 NO_BROWSER = "no Chrome or Chromium found; install one (`apt-get install chromium fonts-noto-cjk`)"
 
 
@@ -46,11 +42,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A JupyterLab that serves copies of the lessons, as small as the registry makes them for the tests."""
+    """A JupyterLab that serves small copies of the lessons."""
     root = tmp_path_factory.mktemp("lessons")
-    for name, lesson in read_registry(NOTEBOOKS).items():
-        notebook = load_notebook_node(str(NOTEBOOKS / f"{name}.ipynb"))
-        write_ipynb(parameterize_notebook(notebook, lesson.parameters), str(root / f"{name}.ipynb"))
+    copy_lessons(root)
     with Server(root, tmp_path_factory.mktemp("home")) as server:
         yield server
 

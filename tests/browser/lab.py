@@ -16,11 +16,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import nbformat
+from papermill.iorw import load_notebook_node, write_ipynb
+from papermill.parameterize import parameterize_notebook
 from playwright.sync_api import Locator, Page, Request
 
-from labkit.notebooks import METADATA
+from labkit.notebooks import METADATA, read_registry
 
 TESTS = Path(__file__).parent.parent
+NOTEBOOKS = TESTS.parent / "notebooks"
 STARTS_WITHIN = 180
 LOCAL = ("localhost", "127.0.0.1")
 WAITING = """() => document.querySelectorAll('.jp-CodeCell').length === 0
@@ -29,6 +32,13 @@ WAITING = """() => document.querySelectorAll('.jp-CodeCell').length === 0
     || !document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')"""
 # Every cell stays on the page, where tests can find it, however far one has scrolled.
 NOTEBOOK_SETTINGS = '{"windowingMode": "none"}'
+
+
+def copy_lessons(root: Path) -> None:
+    """Copies of the lessons, as small as the registry makes them for the tests."""
+    for name, lesson in read_registry(NOTEBOOKS).items():
+        notebook = load_notebook_node(str(NOTEBOOKS / f"{name}.ipynb"))
+        write_ipynb(parameterize_notebook(notebook, lesson.parameters), str(root / f"{name}.ipynb"))
 
 
 class Server:

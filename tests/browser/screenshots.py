@@ -5,13 +5,12 @@ window.
 """
 
 import argparse
-import shutil
 import tempfile
 from pathlib import Path
 
-from lab import Lab, Server
+from lab import Lab, Server, copy_lessons
 from playwright.sync_api import sync_playwright
-from test_browser_lessons import NOTEBOOKS, SECONDS, USES, WIDGETS, lacking
+from test_browser_lessons import SECONDS, USES, WIDGETS, lacking
 
 from labkit.figures import find_chromium
 
@@ -40,8 +39,9 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         root, home = Path(scratch, "lessons"), Path(scratch, "home")
-        shutil.copytree(NOTEBOOKS, root)
+        root.mkdir()
         home.mkdir()
+        copy_lessons(root)
         browser = playwright.chromium.launch(executable_path=str(find_chromium()), args=["--no-sandbox"])
         with Server(root, home) as server:
             for lesson in options.lessons:

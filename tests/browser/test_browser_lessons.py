@@ -1,15 +1,13 @@
 """The lessons with widgets, opened in JupyterLab, run from top to bottom, and used as a person would."""
 
 import re
-from pathlib import Path
 
 import pytest
-from lab import Lab, heard
+from lab import NOTEBOOKS, Lab, heard
 
 from labkit.notebooks import read_registry
 from labkit.paths import weights_folder
 
-NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 WIDGETS = {
     "00-tour": "codec-explorer",
     "03-attention-alignment": "attention-player",
