@@ -69,7 +69,7 @@ def use_mask_bench(lab: Lab) -> None:
 def use_mode_comparer(lab: Lab) -> None:
     """Four modes of a sentence of ten words: playable within ten seconds, and first heard is who is first."""
     comparer = lab.widget("mode-comparer")
-    comparer.get_by_label("Sentence").fill("the old fisherman caught a big bass in the river")
+    comparer.get_by_label("Sentence").fill("nobody knows why the bear is so surprised at midnight")
     comparer.get_by_role("button", name="Generate").click()
     lanes = comparer.locator(".lab-lane[data-state=done]")
     took = lab.until(lambda: lanes.count() == 4, 60, "four modes")
