@@ -30,8 +30,8 @@ EXAMPLES = (
     "the lead singer dropped the lead pipe on the floor",
     "我们一行人上周去贵州旅游",
 )
-FRAME = 0.04
-"""Seconds between two looks at a take under way; the eye wants no more."""
+FRAME = 0.1
+"""Seconds between two looks at a take under way; drawing more of them takes the processor from the model."""
 
 WARM_UP = 12
 """Tokens made in each mode before the first comparison: a model's first pass takes longer than all others."""
