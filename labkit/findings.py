@@ -72,9 +72,8 @@ class Goal:
         return self._distance(value) <= self._distance(reached) + tolerance
 
     def nearest(self, low: float, high: float) -> float:
-        """The number from ``low`` to ``high`` that is deepest in the goal, or else nearest to it."""
-        middle = (max(self.low, -1e300) + min(self.high, 1e300)) / 2
-        return min(max(middle, low), high)
+        """A number from ``low`` to ``high`` that reaches the goal, or else the one nearest to it."""
+        return low if self.low == -math.inf else max(low, min(high, self.high))
 
     def _distance(self, value: float) -> float:
         return max(self.low - value, value - self.high, 0.0)

@@ -4,9 +4,9 @@ import json
 from dataclasses import replace
 
 import pytest
+from tiny import TEXTS
 
 from labkit.data.corpus import CorpusSpec
-from labkit.data.export import ExportSpec
 from labkit.data.mixture import TEXT, ratios_of
 from labkit.study import dose
 from labkit.study.dose import Arm, read_results
@@ -15,15 +15,7 @@ from labkit.training.recipes import TOY
 TINY = replace(
     TOY,
     corpus=CorpusSpec(sentences=60, validation=0, test=0, probes=8, languages=("cmn",), prosody="even"),
-    texts=ExportSpec(
-        texts=20,
-        documents=4,
-        repeats=4,
-        readings=4,
-        held_out_texts=0,
-        held_out_documents=0,
-        held_out_repeats=0,
-    ),
+    texts=TEXTS,
     mixture=tuple(each for each in TOY.mixture if each.name.endswith("cmn")),
     stages={n: replace(each, rows=2, batch_rows=2, precision="no") for n, each in TOY.stages.items()},
 )

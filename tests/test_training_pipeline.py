@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tiny import TEXTS
 
 from labkit.data.corpus import CorpusSpec
-from labkit.data.export import ExportSpec
 from labkit.model import load_speech_lm
 from labkit.paths import CACHE_VARIABLE
 from labkit.training import __main__ as command
@@ -24,15 +24,7 @@ TINY = replace(
     TOY,
     corpus=CorpusSpec(sentences=20, validation=0, test=0, probes=0),
     row_tokens=512,
-    texts=ExportSpec(
-        texts=20,
-        documents=4,
-        repeats=4,
-        readings=4,
-        held_out_texts=0,
-        held_out_documents=0,
-        held_out_repeats=0,
-    ),
+    texts=TEXTS,
     stages={number: replace(settings, **SHORT) for number, settings in TOY.stages.items()},
     deepening=Deepening(layers=2, settings=replace(TOY.stages[1], **SHORT)),
 )

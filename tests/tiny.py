@@ -1,4 +1,4 @@
-"""Tiny models for tests: random ones with logits of some size, and the golden checkpoints."""
+"""Tiny models for tests: random ones with logits of some size, and the golden checkpoints; tiny texts to train on."""
 
 import random
 from functools import cache
@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from transformers import Qwen2Config
 
+from labkit.data.export import ExportSpec
 from labkit.model import SpeechLM, load_speech_lm
 from labkit.vocabulary import Vocabulary
 from labkit.vocabulary.layout import CHAT_SPECIALS, released_specials
@@ -14,6 +15,16 @@ from labkit.vocabulary.layout import CHAT_SPECIALS, released_specials
 torch.set_num_threads(1)  # models this small only lose by more
 
 GOLDEN = Path(__file__).parent / "golden"
+TEXTS = ExportSpec(
+    texts=20,
+    documents=4,
+    repeats=4,
+    readings=4,
+    held_out_texts=0,
+    held_out_documents=0,
+    held_out_repeats=0,
+    held_out_readings=0,
+)
 VOCABULARY = Vocabulary.of(100, (*CHAT_SPECIALS, *released_specials()), 50)
 
 

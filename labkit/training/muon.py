@@ -1,15 +1,17 @@
 """Muon (Jordan et al., 2024) as torch has it, with the Newton-Schulz iteration in the parameters' own precision.
 
 torch's iterates in bfloat16, which GPUs are fast at. Most CPUs are not: there it takes twice as long as in float32, and
-close to half of a training step of the toy. torch has no option for it.
+two fifths of a training step of the toy. torch has no option for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.optim import Muon
+from torch.optim.optimizer import ParamsT
 
 
 class PreciseMuon(Muon):
@@ -20,7 +22,7 @@ class PreciseMuon(Muon):
         options: whatever else `torch.optim.Muon` takes, except ``adjust_lr_fn``.
     """
 
-    def __init__(self, params, **options) -> None:
+    def __init__(self, params: ParamsT, **options: Any) -> None:
         super().__init__(params, adjust_lr_fn="match_rms_adamw", **options)
 
     @torch.no_grad()
@@ -58,6 +60,9 @@ def orthogonalize(
         coefficients: of the polynomial's first, third and fifth power.
         steps: of the iteration.
         eps: least norm that is divided by.
+
+    Returns:
+        ``(rows, columns)``, of the same precision.
     """
     first, third, fifth = coefficients
     tall = matrix.shape[0] > matrix.shape[1]

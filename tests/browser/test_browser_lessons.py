@@ -67,7 +67,7 @@ def use_mask_bench(lab: Lab) -> None:
 
 
 def use_mode_comparer(lab: Lab) -> None:
-    """Four modes of a sentence of ten words: playable within ten seconds, and first heard is who is first."""
+    """Four modes of a sentence of ten words: all playable, how soon is printed, and all come in in the race."""
     comparer = lab.widget("mode-comparer")
     comparer.get_by_label("Sentence").fill("nobody knows why the bear is so surprised at midnight")
     comparer.get_by_role("button", name="Generate").click()
