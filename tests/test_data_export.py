@@ -13,6 +13,7 @@ from tiny import tiny_model
 from labkit.audio.toy import ToyCodec
 from labkit.data import export as command
 from labkit.data.audio_tokens import AudioTokens
+from labkit.data.clips import MOST_WORDS
 from labkit.data.corpus import CorpusSpec, generate
 from labkit.data.export import ExportSpec, export
 from labkit.data.faults import SampleError
@@ -21,7 +22,7 @@ from labkit.data.messages import read_samples
 from labkit.data.mixture import TOY_MIXTURE, ratios_of
 from labkit.data.packing import collate
 from labkit.data.questions import question_cells
-from labkit.data.sentences import KINDS
+from labkit.data.sentences import KINDS, join_words
 from labkit.data.speech_data import SpeechData
 from labkit.interleave import BOOST, MODES, VANILLA, interleave
 from labkit.model import speech_losses
@@ -37,6 +38,7 @@ SPEC = ExportSpec(
     documents=3,
     repeats=5,
     readings=160,
+    clips=6,
     held_out_texts=4,
     held_out_documents=1,
     held_out_repeats=2,
@@ -170,6 +172,30 @@ def test_a_share_of_the_utterances_is_enough_to_train_recognition(corpus, tmp_pa
         ExportSpec(heard=1.5)
 
 
+def test_clips_are_a_few_words_of_an_utterance_with_their_sound(corpus, folder):
+    for language in ("en", "cmn"):
+        own = [
+            corpus[i]
+            for i in corpus.indices(language=language, split="train")
+            if corpus[i].kind != "coverage"
+        ]
+        clips = read_samples(folder / "train" / f"asr-clips-{language}.jsonl")
+        assert len(clips) == SPEC.clips
+        assert not (folder / "test" / f"asr-clips-{language}.jsonl").exists()
+        for clip in clips:
+            asked, text = (message["content"] for message in clip.messages)
+            assert asked == f"{ASR}<|audio|>"
+            pcm, rate = soundfile.read(*clip.audios, dtype="int16")
+            source = next(each for each in own if pcm.tobytes() in each.pcm.tobytes())
+            start = source.pcm.tobytes().index(pcm.tobytes()) / 2 / rate
+            stop = start + len(pcm) / rate
+            inside = [
+                word.text for word in source.words if start < word.start + 0.01 and word.end - 0.01 < stop
+            ]
+            assert join_words(inside, language) == text
+            assert 1 <= len(inside) <= MOST_WORDS
+
+
 def test_a_finished_export_is_recognised(corpus, folder, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     monkeypatch.setattr(soundfile, "write", None)
@@ -192,7 +218,7 @@ def test_an_interrupted_export_goes_on_and_ends_the_same(corpus, folder, tmp_pat
     assert not json.loads((tmp_path / "export.json").read_text())["finished"]
     monkeypatch.setattr(soundfile, "write", lambda *a, **s: (written.append(a[0]), write(*a, **s)))
     export(corpus, tmp_path, SPEC, progress=False)
-    assert len(written) == len(corpus)
+    assert len(written) == len(corpus) + 2 * SPEC.clips
     assert digest(tmp_path) == digest(folder)
 
 

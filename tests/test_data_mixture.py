@@ -17,6 +17,7 @@ from labkit.data.mixture import (
     TTS,
     epoch_order,
     ratios_of,
+    with_ratios,
 )
 
 SIZES = {"tts-en": 100, "text-en": 1000, "speech-qa-en": 7}
@@ -54,12 +55,18 @@ def test_the_toys_stages_do_what_the_papers_do():
         assert {tasks[name] for name in ratios_of(TOY_MIXTURE, stage)} == {ASR, TTS, TEXT, LONG_TEXT}
     assert ratios_of(TOY_MIXTURE, 2) == ratios_of(TOY_MIXTURE, 3)
     last = ratios_of(TOY_MIXTURE, 4)
-    assert set(last) == {
-        name for name in tasks if "coverage" not in name
-    }  # random words are the codec's alone
+    kept_out = ("coverage", "clips")  # random words are the codec's alone; clips are for learning to listen
+    assert set(last) == {name for name in tasks if not any(word in name for word in kept_out)}
     assert all((ratio > 1) == (tasks[name] == SPEECH_QA) for name, ratio in last.items())
     with pytest.raises(ValueError, match="no stage 5"):
         ratios_of(TOY_MIXTURE, 5)
+
+
+def test_a_mixture_is_changed_where_it_is_asked_to_be():
+    heard = with_ratios(TOY_MIXTURE, lambda each: each.name == "asr-en", {1: 1.0})
+    before, after = (ratios_of(mixture, 1) for mixture in (TOY_MIXTURE, heard))
+    assert after == before | {"asr-en": 1.0} != before
+    assert ratios_of(heard, 4) == ratios_of(TOY_MIXTURE, 4)
 
 
 @given(st.floats(0, 4), st.integers(0, 300), st.integers(0, 5))

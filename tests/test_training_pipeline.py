@@ -14,7 +14,7 @@ from labkit.training import __main__ as command
 from labkit.training import pipeline as room
 from labkit.training import train_stage
 from labkit.training.pipeline import Pipeline, train_codec
-from labkit.training.recipes import RECIPES, TOY, Deepening, recipe
+from labkit.training.recipes import RECIPES, TOY, Deepening, Listening, recipe
 from labkit.training.release import release, write_card
 from labkit.training.stages import Part
 from labkit.vocabulary import Vocabulary, load_tokenizer
@@ -27,6 +27,7 @@ TINY = replace(
     texts=TEXTS,
     stages={number: replace(settings, **SHORT) for number, settings in TOY.stages.items()},
     deepening=Deepening(layers=2, settings=replace(TOY.stages[1], **SHORT)),
+    listening=Listening({"asr-en": 1.0, "asr-clips-en": 1.0}, replace(TOY.stages[1], **SHORT)),
 )
 
 
@@ -54,19 +55,39 @@ def test_the_backbone_of_stages_2_and_3_is_stage_1s(trained):
 
 
 def test_stage_1_ends_deeper_than_it_began(trained):
-    first, second = trained.folders(1)
+    first, second = (each.folder for each in trained.trainings(1))
     shallow, deep = (load_speech_lm(each / "model", tell=None) for each in (first, second))
     assert (len(shallow.layers), len(deep.layers)) == (5, 7)
     for name, value in shallow.state_dict().items():
         assert torch.equal(value, deep.state_dict()[name]), f"{name} lies below the new layers"
     assert deep.layers[-1].mlp.down_proj.weight.any(), "the new layers learn"
     runs = [json.loads((each / "model" / "run.json").read_text(encoding="utf-8")) for each in (first, second)]
-    assert [(run["stage"], run["layers on top"]) for run in runs] == [(1, 0), (1, 2)]
+    assert [(run["stage"], run.get("layers on top")) for run in runs] == [(1, None), (1, 2)]
     assert runs[1]["sampling ratios"]["text-en"] < runs[0]["sampling ratios"]["text-en"]
     assert trained.model_folder(1) == second / "model"
     flat = Pipeline(replace(TINY, deepening=None), trained.folder.parent)
-    assert flat.folders(1) == [first]
+    assert [each.folder for each in flat.trainings(1)] == [first]
     assert flat.model_folder(2) != trained.model_folder(2)
+
+
+def test_stage_4_begins_with_a_backbone_that_listens_alone(trained):
+    listened, last = trained.trainings(4)
+    third, heard = (load_speech_lm(each, tell=None) for each in (trained.model_folder(3), listened.model))
+    for name, value in third.chain.state_dict().items():
+        assert torch.equal(value, heard.chain.state_dict()[name]), f"{name} waits"
+    moved = [
+        not torch.equal(value, heard.backbone.state_dict()[name])
+        for name, value in third.backbone.state_dict().items()
+    ]
+    assert all(moved[:-1]), "the whole backbone learns"
+    run = json.loads((listened.model / "run.json").read_text(encoding="utf-8"))
+    assert (run["stage"], run["listening"]) == (4, True)
+    assert run["data"]["datasets"].keys() == TINY.listening.ratios.keys()
+    assert trained.model_folder(4) == last.model
+    at_once = Pipeline(replace(TINY, listening=None), trained.folder.parent)
+    assert len(at_once.trainings(4)) == 1
+    assert at_once.model_folder(4) != trained.model_folder(4)
+    assert at_once.model_folder(3) == trained.model_folder(3)
 
 
 def test_what_is_trained_is_not_trained_again(trained, monkeypatch):
@@ -110,6 +131,7 @@ def test_a_release_says_where_it_comes_from(trained, tmp_path):
     for number in range(5):
         assert f"| {number} " in card
     assert "| 1 alignment, with 2 more layers on top | 2 |" in card
+    assert "| 4 fine-tuning, the backbone alone: recognition | 2 |" in card
     assert "started from random weights" in card
     assert "Scores" not in card
     corpus = json.loads((folder / "training.json").read_text(encoding="utf-8"))["corpus"]
@@ -156,6 +178,7 @@ def test_recipes_are_complete_and_named():
         assert sorted(each.stages) == [0, 1, 2, 3, 4]
     assert TOY.scaled(0.01).stages[1].steps == round(0.01 * TOY.stages[1].steps)
     assert TINY.scaled(3).deepening.settings.steps == 3 * TINY.deepening.settings.steps
+    assert TINY.scaled(3).listening.settings.steps == 3 * TINY.listening.settings.steps
     with pytest.raises(ValueError, match="the recipes are toy, small"):
         recipe("large")
 

@@ -20,6 +20,7 @@ TEXTS = ExportSpec(
     documents=4,
     repeats=4,
     readings=4,
+    clips=4,
     held_out_texts=0,
     held_out_documents=0,
     held_out_repeats=0,

@@ -1,11 +1,12 @@
 """``python -m labkit.data.export FOLDER``: writes the toy corpus in the release's JSONL format, and says what is in it.
 
     FOLDER/audio/en/000000.flac      every utterance once
+    FOLDER/clips/en/000000.flac      a few words of one
     FOLDER/train/tts-en.jsonl        a file for each split and dataset; `labkit.data.mixture.TOY_MIXTURE` names them
     FOLDER/export.json               what was exported; says "finished" once all of it lies there
 
 tts-* holds every utterance but those of random words, which tts-coverage-* holds; asr-* and asr-coverage-* hold as
-many, or fewer to train on.
+many, or fewer to train on, and asr-clips-* short clips of them.
 speech-qa-* holds spoken questions with their answers in text and speech. text-* holds sentences without speech, each
 the whole message of an assistant so that all of it is learned, and questions with answers, written. long-text-* holds
 documents, one sentence a line. repeat-* asks for words in no order to be said again. readings-* holds sentences with a
@@ -20,21 +21,24 @@ import itertools
 import json
 import os
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 import soundfile
 from tqdm.auto import tqdm
 
+from labkit.data.clips import cut_clip
 from labkit.data.corpus import INDEX, Corpus, CorpusSpec, generate
 from labkit.data.homographs import minimal_pair
 from labkit.data.messages import write_samples
 from labkit.data.phonemes import LANGUAGES
 from labkit.data.prosody import PROSODIES
 from labkit.data.questions import question_and_answer, question_cells
-from labkit.data.sentences import SPLITS, join_words
+from labkit.data.sentences import KINDS, SPLITS, join_words
 from labkit.data.speaking import replace_bytes
 from labkit.data.texts import text_sentences
 from labkit.paths import cache_folder
@@ -46,12 +50,14 @@ from labkit.vocabulary.prompts import (
     text_to_speech,
 )
 
-FORMAT = 4  # another number for every change of what is written
+FORMAT = 5  # another number for every change of what is written
 MANIFEST = "export.json"
 DOCUMENT_SENTENCES = (4, 12)
 REPEATED_WORDS = (3, 12)
 REPEAT = "Convert the text to text.\n"
 READINGS = "Convert the text to readings.\n"
+
+T = TypeVar("T")
 
 Conversations = Iterator[tuple[Messages, list[str]]]
 
@@ -64,6 +70,7 @@ class ExportSpec:
         reading, to train on.
     held_out_texts, held_out_documents, held_out_repeats, held_out_readings: as many for validation, and for testing.
     heard: share of the corpus' utterances to train recognition on.
+    clips: short clips of utterances to train recognition on.
     """
 
     texts: int = 30_000
@@ -75,6 +82,7 @@ class ExportSpec:
     held_out_repeats: int = 100
     held_out_readings: int = 100
     heard: float = 1.0
+    clips: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -136,7 +144,11 @@ def export(
     languages = [language for language in LANGUAGES if any(each.language == language for each in spoken)]
     with tqdm(total=len(SPLITS) * len(languages), desc="writing JSONL", disable=not progress) as bar:
         for split, language in itertools.product(SPLITS, languages):
-            for name, conversations in _datasets(spoken, language, split, spec):
+            datasets = _datasets(spoken, language, split, spec)
+            if split == "train":
+                clips = _clips(corpus, language, folder, spec, workers, progress)
+                datasets = itertools.chain(datasets, [("asr-clips", iter(clips))])
+            for name, conversations in datasets:
                 if conversations := list(conversations):
                     write_samples(folder / split / f"{name}-{language}.jsonl", conversations)
             bar.update()
@@ -226,26 +238,55 @@ def _said(text: str) -> Messages:
 
 def _write_audio(corpus: Corpus, folder: Path, workers: int, progress: bool) -> list[_Spoken]:
     """Every utterance as FLAC, where it is not there yet; returns what was said, in the corpus' order."""
-    for language in LANGUAGES:
-        (folder / "audio" / language).mkdir(parents=True, exist_ok=True)
 
     def write(index: int) -> _Spoken:
         utterance = corpus[index]
         name = f"audio/{utterance.language}/{index:06d}.flac"
-        if not (folder / name).exists():
-            unfinished = folder / f"{name}.{os.getpid()}"
-            soundfile.write(unfinished, utterance.pcm, utterance.sample_rate, format="FLAC")
-            unfinished.replace(folder / name)
+        _write_flac(folder / name, utterance.pcm, utterance.sample_rate)
         sentence = utterance.sentence
         return _Spoken(
             sentence.language, sentence.split, sentence.kind, sentence.text, utterance.partner, f"../{name}"
         )
 
+    return _side_by_side(write, range(len(corpus)), "writing audio", workers, progress)
+
+
+def _clips(
+    corpus: Corpus, language: str, folder: Path, spec: ExportSpec, workers: int, progress: bool
+) -> list[tuple[Messages, list[str]]]:
+    """Short clips to train on, each written as FLAC where it is not there yet."""
+    kinds = [kind for kind in KINDS if kind != "coverage"]
+    indices = corpus.indices(language=language, split="train", kind=kinds)
+
+    def write(number: int) -> tuple[Messages, list[str]]:
+        rng = random.Random(f"{spec.seed}/{language}/clips/{number}")
+        utterance = corpus[rng.choice(indices)]
+        clip, name = cut_clip(utterance, rng), f"clips/{language}/{number:06d}.flac"
+        _write_flac(folder / name, clip.pcm, utterance.sample_rate)
+        return speech_recognition(clip.text), [f"../{name}"]
+
+    count = spec.clips if indices else 0
+    return _side_by_side(write, range(count), f"cutting clips, {language}", workers, progress)
+
+
+def _write_flac(path: Path, pcm: np.ndarray, sample_rate: int) -> None:
+    """There whole or not at all; left alone where it is there already."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+        soundfile.write(unfinished, pcm, sample_rate, format="FLAC")
+        unfinished.replace(path)
+
+
+def _side_by_side(
+    write: Callable[[int], T], numbers: Sequence[int], description: str, workers: int, progress: bool
+) -> list[T]:
+    """What `write` returns for every number, in their order."""
     with ThreadPoolExecutor(workers) as pool:  # libsndfile compresses outside the interpreter's lock
         try:
-            written = pool.map(write, range(len(corpus)))
+            written = pool.map(write, numbers)
             return list(
-                tqdm(written, desc="writing audio", total=len(corpus), unit="file", disable=not progress)
+                tqdm(written, desc=description, total=len(numbers), unit="file", disable=not progress)
             )
         finally:
             pool.shutdown(cancel_futures=True)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 ASR, TTS, SPEECH_QA, TEXT, LONG_TEXT = "ASR", "TTS", "speech QA", "text", "long text"
 TASKS = (ASR, TTS, SPEECH_QA, TEXT, LONG_TEXT)
@@ -76,7 +76,8 @@ PAPER_MIXTURE = (
 """Table 2 of the paper, row by row. It prints Common Voice's hours as "2.849H"."""
 
 _TOY_RATIOS = {
-    "asr": (ASR, {0: 0.0, 1: 1.0, 2: 1.0, 3: 1.0, 4: 1.0}),
+    "asr": (ASR, {0: 0.0, 1: 0.25, 2: 0.25, 3: 0.25, 4: 1.0}),
+    "asr-clips": (ASR, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0}),
     "asr-coverage": (ASR, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0}),
     "tts": (TTS, {0: 0.0, 1: 1.0, 2: 1.0, 3: 1.0, 4: 0.6}),
     "tts-coverage": (TTS, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0}),
@@ -96,10 +97,20 @@ TOY_MIXTURE = tuple(
 
 Stage 0, which stands in for the pre-training of the paper's backbone, reads text only, among it texts to repeat, from
 which a model learns to copy, and texts that tell a homograph's reading beside it. A model this small learns the words
-that it meets and not to read letters, so the random words of the coverage sentences are left to the codec. Stages 2
-and 3 draw less text, which the frozen backbone cannot forget and the modules are not for. Its speech QA is a tenth of
-its speech, so stage 4 draws it four times an epoch where the paper draws it twice, and keeps larger shares of the rest,
-lest it be forgotten."""
+that it meets and not to read letters, so the random words of the coverage sentences are left to the codec. Up to
+stage 3 it is to write down a quarter of what it is to say; short clips are drawn where stage 4 begins with listening
+(`labkit.training.recipes.Listening`). Stages 2 and 3 draw less text, which the frozen backbone cannot forget and the
+modules are not for. Its speech QA is a tenth of its speech, so stage 4 draws it four times an epoch where the paper
+draws it twice, and keeps larger shares of the rest, lest it be forgotten."""
+
+
+def with_ratios(
+    mixture: tuple[Dataset, ...], chosen: Callable[[Dataset], bool], ratios: Mapping[int, float]
+) -> tuple[Dataset, ...]:
+    """The mixture with other ratios, by stage, for the datasets that are chosen."""
+    return tuple(
+        replace(each, ratios=dict(each.ratios) | dict(ratios)) if chosen(each) else each for each in mixture
+    )
 
 
 def ratios_of(mixture: tuple[Dataset, ...], stage: int) -> dict[str, float]:

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from labkit.data.corpus import generate
-from labkit.data.mixture import LONG_TEXT, TEXT
+from labkit.data.mixture import LONG_TEXT, TEXT, with_ratios
 from labkit.data.speaking import replace_bytes
 from labkit.evaluation.answers import SpeechSystem
 from labkit.evaluation.listener import Listener
@@ -58,10 +58,7 @@ class Arm:
         """The toy's recipe, changed as the arm says."""
         mixture = base.mixture
         if not self.mixed:
-            mixture = tuple(
-                replace(each, ratios=dict(each.ratios) | {1: 0.0}) if each.task in (TEXT, LONG_TEXT) else each
-                for each in mixture
-            )
+            mixture = with_ratios(mixture, lambda each: each.task in (TEXT, LONG_TEXT), {1: 0.0})
         stages = {
             0: replace(base.stages[0], steps=max(1, self.dose)),
             1: replace(base.stages[1], steps=self.steps),

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -27,17 +27,46 @@ from labkit.data.texts import text_sentences
 from labkit.data.word_tokens import SaidTokens
 from labkit.model import SpeechLM, load_speech_lm, save_speech_lm
 from labkit.model.growth import grow_backbone, grow_chain, place_audio_tokens
+from labkit.model.mctp import MCTPChain
 from labkit.model.sizes import size_config
 from labkit.paths import cache_folder, digest
 from labkit.training.ablations import restart_layer
 from labkit.training.history import Listener
-from labkit.training.loop import train
+from labkit.training.loop import LoopSettings, train
 from labkit.training.processes import processes
 from labkit.training.recipes import Recipe
-from labkit.training.stages import STAGES
+from labkit.training.stages import STAGES, Part, Stage
 from labkit.training.stream import RowStream
 from labkit.training.train_codec import codec_training, save_codec
 from labkit.vocabulary import Vocabulary, load_tokenizer, train_toy_tokenizer
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a stage; most stages are one, some begin or end with another.
+
+    Attributes:
+        folder: of its checkpoints, history and model.
+        stage: what trains.
+        settings: how long and how fast.
+        ratios: sampling ratio by dataset.
+        start: makes the model to start from, in float32.
+        finish: makes the model to keep from the trained one.
+        record: what to note of it, beside what every training notes.
+    """
+
+    folder: Path
+    stage: Stage
+    settings: LoopSettings
+    ratios: dict[str, float]
+    start: Callable[[], SpeechLM]
+    finish: Callable[[SpeechLM], SpeechLM] = lambda model: model
+    record: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def model(self) -> Path:
+        """Where its model lies once it is trained."""
+        return self.folder / "model"
 
 
 class Pipeline:
@@ -64,7 +93,7 @@ class Pipeline:
             codec = train_codec(recipe)
         self.codec = ToyCodec.load(codec)
         # Stages, what they draw and how they begin name the stages' own folders.
-        own = ("stages", "mixture", "deepening", "random_module")
+        own = ("stages", "mixture", "deepening", "listening", "random_module")
         shared = (
             {name: value for name, value in asdict(recipe).items() if name not in own},
             corpus_key(recipe.corpus),
@@ -82,10 +111,10 @@ class Pipeline:
         """
         model = None
         for number in stages:
-            for folder in self.folders(number):
-                model = folder / "model"
+            for training in self.trainings(number):
+                model = training.model
                 if not (model / "model.safetensors").exists():
-                    self._train(number, folder, listeners)
+                    self._train(training, listeners)
                     processes().wait_for_everyone()  # the main process is still writing the model
         if model is None:
             raise ValueError("no stage to train; give at least one of 0 to 4")
@@ -93,24 +122,49 @@ class Pipeline:
 
     def model_folder(self, number: int) -> Path:
         """Where the model of a stage lies once it is trained."""
-        return self.folders(number)[-1] / "model"
+        return self.trainings(number)[-1].model
 
-    def folders(self, number: int) -> list[Path]:
-        """Where the trainings of a stage keep checkpoints, history and model: one, or two where stage 1 deepens."""
-        first = self._stage_folder(number)
-        deepening = self.recipe.deepening
-        if number != 1 or deepening is None:
-            return [first]
-        return [first, first / f"deeper-{digest(asdict(deepening))}"]
+    def trainings(self, number: int) -> list[Training]:
+        """The trainings of a stage, in order: one, or two where stage 1 deepens or stage 4 listens first."""
+        recipe, stage, folder = self.recipe, STAGES[number], self._stage_folder(number)
+        ratios, deepening, listening = ratios_of(recipe.mixture, number), recipe.deepening, recipe.listening
+        only = Training(folder, stage, recipe.stages[number], ratios, lambda: self._start(number))
+        if number == 1 and deepening:
+            deeper = Training(
+                folder / f"deeper-{digest(asdict(deepening))}",
+                replace(stage, top=deepening.layers),
+                deepening.settings,
+                ratios_of(recipe.mixture, 2),
+                lambda: grow_backbone(_load(only.model), deepening.layers),
+                record={"layers on top": deepening.layers},
+            )
+            return [only, deeper]
+        if number == 4 and listening:
+            heard = Training(
+                folder / "listening",
+                replace(stage, trains=(Part.BACKBONE,), modules=0, weight_decay=0.0),
+                listening.settings,
+                listening.ratios,
+                lambda: without_chain(self._start(4)),
+                finish=lambda model: with_chain_of(model, self._start(4)),
+                record={"listening": True},
+            )
+            return [heard, replace(only, start=lambda: _load(heard.model))]
+        return [only]
 
-    def data(self, number: int) -> SpeechData:
-        """The mixture of a stage, tokenised and ready to be packed."""
+    def data(self, ratios: Mapping[str, float], speech: bool = True) -> SpeechData:
+        """A mixture, tokenised and ready to be packed.
+
+        Args:
+            ratios: sampling ratio by dataset.
+            speech: whether any of them holds audio.
+        """
         return SpeechData(
             self._samples / "train",
-            ratios_of(self.recipe.mixture, number),
+            ratios,
             self.tokenizer,
-            audio=AudioTokens(self.codec) if number else None,
-            said=self._said_tokens if number else None,
+            audio=AudioTokens(self.codec) if speech else None,
+            said=self._said_tokens if speech else None,
             length=self.recipe.row_tokens,
             modes=self.recipe.modes,
             seed=self.recipe.seed,
@@ -154,25 +208,26 @@ class Pipeline:
             past.append(self.recipe.random_module)
             if self.recipe.deepening:
                 past.append(asdict(self.recipe.deepening))
+        if number == 4 and self.recipe.listening:
+            past.append(asdict(self.recipe.listening))
         return self.folder / f"stage-{number}-{digest(past)}"
 
     def _start(self, number: int) -> SpeechLM:
         """The model that a stage starts from, in float32."""
-        attention = _attention()
         if number == 0 or (number == 1 and not self.pretrained):
             vocabulary = Vocabulary.from_tokenizer(self.tokenizer)
             layers = self.recipe.layers
             changed = {} if layers is None else {"num_hidden_layers": layers}
             config = size_config(self.recipe.size, vocabulary.padded_size, **changed)
             generator = torch.Generator().manual_seed(self.recipe.seed)
-            model = SpeechLM.from_config(config, generator=generator, attention=attention)
+            model = SpeechLM.from_config(config, generator=generator, attention=_attention())
             return self._with_audio_tokens(model) if number else model
         before = self.model_folder(number - 1)
         if not before.is_dir():
             raise FileNotFoundError(
                 f"stage {number} starts from stage {number - 1}, but there is no model at {before}; train that first"
             )
-        model = load_speech_lm(before, attention=attention, dtype=torch.float32, tell=None)
+        model = _load(before)
         if number == 2 and self.recipe.random_module:
             # Before training: a run that is resumed finds its module in the checkpoint.
             grow_chain(model, 1, torch.Generator().manual_seed(self.recipe.stages[2].seed))
@@ -185,42 +240,50 @@ class Pipeline:
         generator = torch.Generator().manual_seed(self.recipe.seed)
         return place_audio_tokens(model, first, self.codec.tokenizer.codebook.vectors, generator)
 
-    def _deepened(self, folder: Path) -> SpeechLM:
-        """The model at the beginning of the deeper half of stage 1, in float32."""
-        model = load_speech_lm(folder, attention=_attention(), dtype=torch.float32, tell=None)
-        return grow_backbone(model, self.recipe.deepening.layers)
-
-    def _train(self, number: int, folder: Path, listeners: Sequence[Listener]) -> None:
-        deepening = self.recipe.deepening if folder != self._stage_folder(number) else None
-        mixture = 2 if deepening else number
+    def _train(self, training: Training, listeners: Sequence[Listener]) -> None:
+        number, settings = training.stage.number, training.settings
         with processes().main_process_first():  # which tokenises the audio for all
-            data = self.data(mixture)
-        if deepening:
-            model = self._deepened(self._stage_folder(number) / "model")
-            stage, settings = replace(STAGES[number], top=deepening.layers), deepening.settings
-        else:
-            model, stage, settings = self._start(number), STAGES[number], self.recipe.stages[number]
+            data = self.data(training.ratios, speech=number > 0)
+        model = training.start()
         main = processes().is_main_process
         if main:
             announce(number, model, settings.steps * settings.rows * self.recipe.row_tokens, print)
-        history = train(model, stage, RowStream(data.rows), settings, folder=folder, listeners=listeners)
+        stream = RowStream(data.rows)
+        history = train(model, training.stage, stream, settings, folder=training.folder, listeners=listeners)
         if not main:
             return
-        save_speech_lm(model, folder / "partial")
-        self.tokenizer.save_pretrained(folder / "partial")
+        partial = training.folder / "partial"
+        save_speech_lm(training.finish(model), partial)
+        self.tokenizer.save_pretrained(partial)
         run = {
             "stage": number,
-            "layers on top": deepening.layers if deepening else 0,
+            **training.record,
             "recipe": asdict(replace(self.recipe, mixture=())) | {"stages": {number: asdict(settings)}},
-            "sampling ratios": ratios_of(self.recipe.mixture, mixture),
+            "sampling ratios": training.ratios,
             "text pre-training": self.pretrained,
             "seconds": round(history[-1]["seconds"], 1),
             "machine": machine(),
             "data": asdict(data.report),
             "last": history[-1],
         }
-        (folder / "partial" / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
-        (folder / "partial").replace(folder / "model")
+        (partial / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+        partial.replace(training.model)
+
+
+def without_chain(model: SpeechLM) -> SpeechLM:
+    """The same model, in place, with no modules: what only the backbone learns is learned in half the time."""
+    model.chain = MCTPChain(model.config, 0)
+    return model
+
+
+def with_chain_of(model: SpeechLM, other: SpeechLM) -> SpeechLM:
+    """The model, in place, with another one's modules."""
+    model.chain = other.chain
+    return model
+
+
+def _load(folder: Path) -> SpeechLM:
+    return load_speech_lm(folder, attention=_attention(), dtype=torch.float32, tell=None)
 
 
 def _attention() -> str:

@@ -71,9 +71,9 @@ def release(pipeline: Pipeline, number: int, folder: Path) -> Path:
     compact(folder / "tokenizer.json")
     first = 0 if pipeline.pretrained else 1
     runs = [
-        json.loads((trained / "model" / "run.json").read_text(encoding="utf-8"))
+        json.loads((training.model / "run.json").read_text(encoding="utf-8"))
         for each in range(first, number + 1)
-        for trained in pipeline.folders(each)
+        for training in pipeline.trainings(each)
     ]
     recipe = pipeline.recipe
     options = "" if pipeline.pretrained else " --without-stage-0"
@@ -140,6 +140,8 @@ def _stage_row(run: Mapping) -> str:
     name = STAGES[number].name
     if added := run.get("layers on top"):
         name += f", with {added} more layers on top"
+    if run.get("listening"):
+        name += ", the backbone alone: recognition"
     return (
         f"| {number} {name} | {settings['steps']} | {tokens} | {rates} | {run['seconds'] / 60:.0f} "
         f"| {losses} | {accuracies} |"
