@@ -88,6 +88,8 @@ def test_stage_4_begins_with_a_backbone_that_listens_alone(trained):
     assert len(at_once.trainings(4)) == 1
     assert at_once.model_folder(4) != trained.model_folder(4)
     assert at_once.model_folder(3) == trained.model_folder(3)
+    slower = replace(TINY, stages=TINY.stages | {4: replace(TINY.stages[4], steps=3)})
+    assert Pipeline(slower, trained.folder.parent).trainings(4)[0].model == listened.model
 
 
 def test_what_is_trained_is_not_trained_again(trained, monkeypatch):

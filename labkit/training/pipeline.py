@@ -141,7 +141,7 @@ class Pipeline:
             return [only, deeper]
         if number == 4 and listening:
             heard = Training(
-                folder / "listening",
+                self._stage_folder(3) / f"listening-{digest(asdict(listening))}",
                 replace(stage, trains=(Part.BACKBONE,), modules=0, weight_decay=0.0),
                 listening.settings,
                 listening.ratios,

@@ -136,7 +136,7 @@ TOY = Recipe(
         1: replace(_TOY_SETTINGS, steps=8000),
         2: replace(_TOY_SETTINGS, steps=1500, learning_rates={Part.CHAIN: 3e-3}),
         3: replace(_TOY_SETTINGS, steps=500, learning_rates={Part.CHAIN: 2e-3}),
-        4: replace(_TOY_SETTINGS, steps=1000, learning_rates={Part.BACKBONE: 5e-4, Part.CHAIN: 1e-3}),
+        4: replace(_TOY_SETTINGS, steps=1000, learning_rates={Part.BACKBONE: 3e-4, Part.CHAIN: 1e-3}),
     },
 )
 
