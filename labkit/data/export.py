@@ -59,7 +59,7 @@ READINGS = "Convert the text to readings.\n"
 
 T = TypeVar("T")
 
-Conversations = Iterator[tuple[Messages, list[str]]]
+Conversations = Iterable[tuple[Messages, list[str]]]
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def export(
             datasets = _datasets(spoken, language, split, spec)
             if split == "train":
                 clips = _clips(corpus, language, folder, spec, workers, progress)
-                datasets = itertools.chain(datasets, [("asr-clips", iter(clips))])
+                datasets = itertools.chain(datasets, [("asr-clips", clips)])
             for name, conversations in datasets:
                 if conversations := list(conversations):
                     write_samples(folder / split / f"{name}-{language}.jsonl", conversations)
