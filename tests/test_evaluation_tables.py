@@ -147,10 +147,12 @@ def test_one_command_a_table(models, monkeypatch, tmp_path, capsys):
         return {"table": spec.number, "rows": rows, "worst": []}
 
     monkeypatch.setattr(command, "evaluate_table", made)
-    command.main(
-        ["6", "--models", str(models), "--stages", "S1", "S4", "--out", str(tmp_path), "--workers", "1"]
-    )
-    assert asked["folders"] == both(models)
+    command.main(["6", "--models", str(models), "--out", str(tmp_path), "--workers", "1"])
+    assert asked["folders"] == both(models), "all that are there"
+    command.main(["6", "--models", str(models), "--stages", "S4", "--out", str(tmp_path)])
+    assert list(asked["folders"]) == ["S4"]
+    with pytest.raises(FileNotFoundError, match="no folder speech-lm-stage-1"):
+        command.main(["6", "--models", str(tmp_path), "--out", str(tmp_path)])
     assert json.loads((tmp_path / "table-6.json").read_text())["table"] == 6
     assert "S4  en   turbo     word error rate" in capsys.readouterr().out
     with pytest.raises(FileNotFoundError, match=r"labkit\.evaluation\.tables 4"):

@@ -14,9 +14,10 @@ from labkit.evaluation.tables.stages import (
     STAGES,
     TABLES,
     evaluate_table,
-    shipped_stages,
+    stage_folders,
     write_table,
 )
+from labkit.paths import weights_folder
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -27,9 +28,12 @@ def main(arguments: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("table", type=int, choices=tuple(TABLES))
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=(), help="default: all that are there")
     parser.add_argument(
-        "--models", type=Path, help="folder of speech-lm-stage-1, ...; default: the shipped ones"
+        "--models",
+        type=Path,
+        default=weights_folder(),
+        help="folder of speech-lm-stage-1, ...; default: the shipped ones",
     )
     parser.add_argument("--utterances", type=int, default=400, help="held-out utterances in each cell")
     parser.add_argument("--steps", type=int, default=2, help="Euler steps of the codec")
@@ -39,13 +43,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--anew", action="store_true", help="evaluate again what was finished")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder to write to")
     options = parser.parse_args(arguments)
-    folders = shipped_stages()
-    if options.models:
-        folders = {stage: options.models / folder.name for stage, folder in folders.items()}
     spec = TABLES[options.table]
     table = evaluate_table(
         spec,
-        {stage: folders[stage] for stage in options.stages},
+        stage_folders(options.models, options.stages),
         utterances=options.utterances,
         workers=options.workers,
         anew=options.anew,

@@ -73,9 +73,28 @@ TABLES = {
 }
 
 
+def stage_folders(models: Path, stages: Sequence[str] = ()) -> dict[str, Path]:
+    """The folder of each stage's model below ``models``, named as the lab's own are.
+
+    Args:
+        models: the folder of ``speech-lm-stage-1`` and so on.
+        stages: of `STAGES`, whether they are there or not; all that are there when empty.
+
+    Raises:
+        FileNotFoundError: none is there.
+    """
+    folders = {stage: models / f"speech-lm-stage-{stage[1:]}" for stage in stages or STAGES}
+    there = folders if stages else {stage: folder for stage, folder in folders.items() if folder.is_dir()}
+    if not there:
+        raise FileNotFoundError(
+            f"{models} has no folder speech-lm-stage-1, -2, -3 or -4 with a stage's model"
+        )
+    return there
+
+
 def shipped_stages() -> dict[str, Path]:
-    """The folder of each stage's model."""
-    return {stage: weights_folder() / f"speech-lm-stage-{stage[1:]}" for stage in STAGES}
+    """The folders of the stages' models that ship."""
+    return stage_folders(weights_folder())
 
 
 def runnable_modes(model: str | Path) -> tuple[str, ...]:
