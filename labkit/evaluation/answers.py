@@ -93,6 +93,10 @@ class SpeechSystem:
         """The audio tokens with which the model should say an utterance."""
         return said_tokens(self.codec, utterance).tolist()
 
+    def heard(self, utterance: Utterance) -> list[int]:
+        """The audio tokens in which the model hears an utterance: those that the codec makes of its sound."""
+        return self.codec.encode(torch.from_numpy(utterance.waveform.copy()), utterance.sample_rate).tolist()
+
     def answer(
         self, prompts: Sequence[Prompt], mode: InterleaveMode, *, spoken: bool = True, progress: bool = True
     ) -> list[Answer]:

@@ -47,7 +47,7 @@ def evaluate_asr(
     system: SpeechSystem, utterances: Sequence[Utterance], mode: InterleaveMode, *, progress: bool = True
 ) -> list[WrittenRow]:
     """Let the model write down utterances in a mode, free-running. Every answer is scored, however broken."""
-    prompts = [(speech_recognition(), [system.codes(utterance)]) for utterance in utterances]
+    prompts = [(speech_recognition(), [system.heard(utterance)]) for utterance in utterances]
     rows = []
     for utterance, answer in zip(
         utterances, system.answer(prompts, mode, spoken=False, progress=progress), strict=True

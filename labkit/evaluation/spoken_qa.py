@@ -86,7 +86,7 @@ def evaluate_spoken_qa(
     progress: bool = True,
 ) -> list[QuestionRow]:
     """Ask the model spoken questions in a mode, read its text and listen to its speech."""
-    prompts = [(speech_to_speech(), [system.codes(question)]) for question, _ in questions]
+    prompts = [(speech_to_speech(), [system.heard(question)]) for question, _ in questions]
     answers = system.answer(prompts, mode, progress=progress)
     spoken = zip(questions, answers, strict=True)
     return [
