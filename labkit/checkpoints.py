@@ -17,6 +17,8 @@ from torch import nn
 
 Tensors = Iterable[tuple[str, torch.Tensor]]
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+TEXTS = ("*.json", "*.txt", "*.jinja")
+"""Configs, and the files of a tokenizer in any of its forms."""
 
 
 class CheckpointError(ValueError):

@@ -18,6 +18,7 @@ its number, and what is asserted from then on is that number, so that getting wo
 
 Few cases prove little: an estimate misses a goal, or has become worse, only where its whole 95% interval has. So a
 lesson run on a tenth of its sentences is held to what a tenth of them can tell, and shows as *not reached* the same.
+The other way round, a value that meets its goal while its interval reaches beyond it shows as *reached, uncertain*.
 
 ``make figures`` collects what all lessons recorded in ``figures/findings.json`` (see `labkit.gallery`).
 """
@@ -26,12 +27,13 @@ import json
 import math
 import operator
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 FINDINGS_FILE = "findings.json"
+RESULT = "result"
 LESSON = re.compile(r"\d\d-[a-z0-9]+(-[a-z0-9]+)*")
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 
@@ -81,7 +83,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Finding:
-    """One claim and what became of it; the fields of ``figures/findings.json``, in their order.
+    """One claim and what became of it; the fields of ``figures/findings.json``, in their order, :attr:`verdict` last.
 
     Attributes:
         lesson: the notebook's number and name, ``"01-speech-as-tokens"``.
@@ -131,8 +133,16 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """``"reached"`` or ``"not reached"``."""
-        return "reached" if self.holds else "not reached"
+        """``"reached"``, ``"reached, uncertain"`` where the interval reaches beyond the goal, or ``"not reached"``."""
+        if not self.holds:
+            return "not reached"
+        return "reached" if self.certain else "reached, uncertain"
+
+    @property
+    def certain(self) -> bool:
+        """Whether all of the interval lies where the goal says."""
+        goal = Goal.parse(self.goal)
+        return goal.holds(self.low) and goal.holds(self.high)
 
     @property
     def interval(self) -> str:
@@ -255,7 +265,7 @@ class Findings:
 
 def write_findings(findings: Iterable[Finding], path: Path) -> None:
     """Write ``findings`` to ``path`` as a JSON list, whole or not at all."""
-    records = [asdict(finding) for finding in findings]
+    records = [asdict(finding) | {RESULT: finding.verdict} for finding in findings]
     part = path.with_name(path.name + ".part")
     part.write_text(
         json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
@@ -270,9 +280,18 @@ def read_findings(path: Path) -> list[Finding]:
         ValueError: the file is not a list of complete, consistent findings.
     """
     try:
-        return [Finding(**record) for record in json.loads(path.read_text(encoding="utf-8"))]
+        return [_read(record) for record in json.loads(path.read_text(encoding="utf-8"))]
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a list of findings: {error}") from error
+
+
+def _read(record: Mapping[str, Any]) -> Finding:
+    fields = dict(record)
+    result = fields.pop(RESULT, None)  # which older files lack
+    finding = Finding(**fields)
+    if result not in (None, finding.verdict):
+        raise ValueError(f"{finding.name!r}: {RESULT} {result!r} contradicts {finding.verdict!r}")
+    return finding
 
 
 def collect(figures_folder: Path) -> list[Finding]:

@@ -19,8 +19,9 @@ BEGIN, END = "<!-- findings: written by `make figures` -->", "<!-- end of findin
 
 _TITLE = """# What the lessons found
 
-Every claim with its 95% interval, and every picture beside it, as `make figures` writes them. A goal that is not
-reached is shown as such, with the number that was; the tests then guard that number. As data:
+Every claim with its 95% interval, and every picture beside it, as `make figures` writes them. A goal is reached where
+the value meets it; where the interval reaches beyond the goal all the same, the claim is shown as *reached, uncertain*.
+A goal that is not reached is shown as such, with the number that was; the tests then guard that number. As data:
 [`findings.json`](findings.json), and a JSON file with its numbers beside each picture.
 """
 
@@ -44,12 +45,14 @@ def gallery(findings: Iterable[Finding], folder: Path) -> str:
 
 def summary(findings: Iterable[Finding]) -> str:
     """How many claims of each lesson reached their goals, as a Markdown table; lessons link to the page's sections."""
-    lines = [["lesson", "claims", "goal reached", "not reached"], ["---"] * 4]
+    lines = [["lesson", "claims", "goal reached", "of these uncertain", "not reached"], ["---"] * 5]
     for lesson, own in groupby(findings, attrgetter("lesson")):
         claims = list(own)
-        reached = sum(finding.holds for finding in claims)
+        reached = [finding for finding in claims if finding.holds]
+        uncertain = sum(not finding.certain for finding in reached)
         link = f"[{lesson}](figures/{PAGE}#{lesson})"
-        lines.append([link, str(len(claims)), str(reached), str(len(claims) - reached)])
+        counts = (len(claims), len(reached), uncertain, len(claims) - len(reached))
+        lines.append([link, *map(str, counts)])
     return markdown_rows(lines)
 
 
@@ -81,8 +84,9 @@ def main(arguments: list[str] | None = None) -> None:
     (options.figures / PAGE).write_text(gallery(findings, options.figures), encoding="utf-8")
     options.readme.write_text(with_summary(text, findings), encoding="utf-8")
     missed = sum(not finding.holds for finding in findings)
+    uncertain = sum(finding.holds and not finding.certain for finding in findings)
     print(
-        f"{len(findings)} findings, {missed} not reached: {options.figures / FINDINGS_FILE}, "
+        f"{len(findings)} findings, {uncertain} uncertain, {missed} not reached: {options.figures / FINDINGS_FILE}, "
         f"{options.figures / PAGE}, {options.readme}"
     )
 

@@ -15,6 +15,7 @@ import argparse
 import ast
 import math
 import os
+import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
-from labkit.figures import STATIC_VARIABLE
+from labkit.figures import STATIC_VARIABLE, find_chromium
 from labkit.findings import FINDINGS_FILE, LESSON, read_findings
 
 REGISTRY_FILE = "registry.toml"
@@ -244,8 +245,9 @@ def stripped(text: str) -> str:
 def run_for_figures(folder: Path, figures_folder: Path, names: list[str]) -> list[str]:
     """Execute lessons with their own parameters, and keep what they draw and find in ``figures_folder``.
 
-    A lesson that fails does not keep the next from running, and one that this machine cannot run keeps what
-    it recorded elsewhere.
+    A lesson that succeeds replaces all that its folder held. One that fails leaves it as it was, and what it drew and
+    found until then beside the executed notebook; the next lesson runs all the same. One that this machine cannot run
+    keeps what it recorded elsewhere.
 
     Returns:
         The names of the lessons that failed.
@@ -261,16 +263,31 @@ def run_for_figures(folder: Path, figures_folder: Path, names: list[str]) -> lis
         if lacking := registry[name].lacking(folder.parent):
             tqdm.write(f"{name}: skipped, for want of {', '.join(lacking)}")
             continue
-        output = figures_folder / "executed" / f"{name}.ipynb"
-        parameters = {FIGURES_PARAMETER: str(figures_folder.resolve())}
+        executed = figures_folder / "executed"
+        output, made = executed / f"{name}.ipynb", executed / name
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir(parents=True)
+        parameters = {FIGURES_PARAMETER: str(executed.resolve())}
         try:
             seconds = execute(folder / f"{name}.ipynb", output, parameters, FIGURES_TIMEOUT)
         except Exception as error:  # whatever a lesson raises is reported, and the next lesson runs
             failed.append(name)
             tqdm.write(f"{name}: FAILED, see {output}\n{error}")
         else:
+            _publish(made, figures_folder / name)
             tqdm.write(f"{name}: {seconds:.0f} s")
     return failed
+
+
+def _publish(made: Path, target: Path) -> None:
+    """Put what a lesson made in place of all that an earlier run of it has left."""
+    if find_chromium() is None:
+        # Nothing could draw the pictures here: those that another machine drew of the same figures stay.
+        for picture in target.glob("*.png"):
+            if (made / picture.name).with_suffix(".json").exists():
+                shutil.copy2(picture, made / picture.name)
+    shutil.rmtree(target, ignore_errors=True)
+    made.rename(target)
 
 
 @contextmanager

@@ -8,8 +8,9 @@ The bootstrap (Efron and Tibshirani 1993) sees only the spread in the cases it i
 its interval has no width, and :func:`proportion` is the honest choice.
 
 Cases must be independent for these intervals to mean what they say. Where they come in groups (twenty
-sentences for each of thirteen homographs), say so with :func:`clustered_proportion`, or give :func:`ratio`
-one row per group: :func:`proportion` of the pooled count would be too sure of itself.
+sentences for each of thirteen homographs), say so with :func:`clustered_proportion` or
+:func:`clustered_mean`, or give :func:`ratio` one row per group: :func:`proportion` of the pooled count would
+be too sure of itself.
 """
 
 import math
@@ -99,6 +100,29 @@ def mean(values: ArrayLike, seed: int = 0) -> Estimate:
     """
     cases = _cases(values, "values")
     return _bootstrap((cases,), lambda sample, axis: np.mean(sample, axis=axis), seed)
+
+
+def clustered_mean(values: Sequence[float], groups: Sequence[Hashable]) -> Estimate:
+    """The mean of values that come in groups, with a bootstrap interval over the groups; ``n`` counts values.
+
+    Args:
+        values: (cases,), such as the gains of each sentence.
+        groups: (cases,), what each belongs to, such as its homograph.
+
+    Raises:
+        ValueError: the two differ in length, or there are fewer than two groups.
+    """
+    values, groups = list(values), list(groups)
+    if len(values) != len(groups):
+        raise ValueError(f"got {len(values)} values but {len(groups)} groups")
+    sums: dict[Hashable, list[float]] = {}
+    for value, group in zip(values, groups, strict=True):
+        total = sums.setdefault(group, [0.0, 0])
+        total[0] += value
+        total[1] += 1
+    return ratio([total for total, _ in sums.values()], [count for _, count in sums.values()])._replace(
+        n=len(values)
+    )
 
 
 def ratio(numerators: ArrayLike, denominators: ArrayLike, seed: int = 0) -> Estimate:

@@ -26,6 +26,7 @@ from labkit.data.sentences import KINDS, join_words
 from labkit.data.speech_data import SpeechData
 from labkit.interleave import BOOST, MODES, VANILLA, interleave
 from labkit.model import speech_losses
+from labkit.training.recipes import TOY
 from labkit.vocabulary import IGNORE, Chat, train_toy_tokenizer
 from labkit.vocabulary.prompts import ASR, LUKE, TTS
 
@@ -242,6 +243,16 @@ def test_the_command_line(corpus, folder, tmp_path, monkeypatch, capsys):
     command.main()
     assert asked == [CorpusSpec(sentences=20, prosody="even"), (corpus, tmp_path, ExportSpec(texts=5))]
     assert f"{folder / 'train' / 'long-text-en.jsonl'}: 3 samples" in capsys.readouterr().out
+
+
+def test_the_command_line_reaches_every_field_of_an_export():
+    typed = "x --sentences 56000 --prosody even --no-coverage --pairs --texts 60000 --documents 6000"
+    _, spoken, spec = command.read_options([*typed.split(), *"--readings 30000 --clips 20000".split()])
+    assert (spoken, spec) == (TOY.corpus, TOY.texts)
+    typed = "x --seed 3 --export-seed 4 --heard 0.5 --repeats 7 --held-out-readings 8"
+    _, spoken, spec = command.read_options(typed.split())
+    assert spoken == CorpusSpec(seed=3)
+    assert spec == ExportSpec(seed=4, heard=0.5, repeats=7, held_out_readings=8)
 
 
 def test_an_epoch_holds_every_sample_with_its_text_and_audio(make, folder, tokenizer, tokens):

@@ -222,6 +222,33 @@ def test_texts_and_questions_by_command(tmp_path, monkeypatch):
     assert any(row["measure"] == "S -> S accuracy" for row in report["table"])
 
 
+def test_a_table_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "_read", lambda options: pytest.fail("read"))
+    for out, message in ((tmp_path, "is a folder"), (tmp_path / "file" / "table.json", "cannot be made")):
+        (tmp_path / "file").touch()
+        with pytest.raises(SystemExit):
+            command.main(["6", "--model", "m", "--data", "librispeech=/data", "--out", str(out)])
+        assert message in capsys.readouterr().err
+
+
+def test_rows_belong_to_the_weights_and_the_code_that_made_them(tmp_path, monkeypatch):
+    parts = ("model", "tokenizer", "decoder", "toy-codec", "english-judge", "chinese-judge")
+    for part in parts:
+        text(tmp_path / part / "model.safetensors", part)
+    places = [argument for part in parts for argument in (f"--{part}", str(tmp_path / part))]
+    options = command._parser().parse_args(
+        ["6", *places, "--data", "librispeech=/data", "--out", str(tmp_path / "table.json")]
+    )
+    keys = [command._key(options, [])]
+    assert command._key(options, []) == keys[0]
+    for part in parts:
+        text(tmp_path / part / "model.safetensors", f"{part}, trained on")
+        keys.append(command._key(options, []))
+    monkeypatch.setattr(command, "code_digest", lambda: "other code")
+    keys.append(command._key(options, []))
+    assert len(set(keys)) == len(parts) + 2
+
+
 def test_commands_that_cannot_be_are_refused(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="not of table 6"):
         run(tmp_path, monkeypatch, "x", 6, "--data", "libritts=/data")

@@ -1,7 +1,11 @@
-"""What rows of a codec's evaluation add up to."""
+"""What rows of a codec's evaluation add up to, and where the command writes it."""
+
+import json
+from types import SimpleNamespace
 
 import pytest
 
+from labkit.evaluation import codec as command
 from labkit.evaluation.codec import ORIGINAL, CodecScores, Row
 
 
@@ -42,3 +46,39 @@ def test_the_table_says_what_was_measured_and_no_more():
     assert not any("word" in measure for measure in by_steps[1])
     assert {"log-mel distance", "multi-resolution STFT distance"} <= by_steps[1]
     assert not any("distance" in measure for measure in by_steps["original"])
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """Folders of a codec and a judge, whose numbers are there at once, and the cards that were written."""
+    codec, judge, cards = tmp_path / "codec", tmp_path / "judge", []
+    codec.mkdir()
+    report = {"table": scores().table(), "vocoder": {"vocoder": {"value": 1.0, "low": 0.5, "high": 2.0}}}
+    monkeypatch.setattr(command, "score_codec", lambda *_, **__: report)
+    monkeypatch.setattr(command, "generate", lambda spec: SimpleNamespace(seconds=3600.0))
+    monkeypatch.setattr(command, "write_cards", lambda *where, **_: cards.append(where[:2]))
+    return codec, judge, cards
+
+
+def test_the_command_writes_the_numbers_and_the_cards_beside_the_weights(folders, capsys):
+    codec, judge, cards = folders
+    command.main(["--codec", str(codec), "--judge", str(judge)])
+    assert json.loads((codec / "scores.json").read_text())["table"]
+    assert cards == [(codec, judge)]
+    assert "1.0000 [0.5000, 2.0000]" in capsys.readouterr().out
+
+
+def test_numbers_that_go_elsewhere_leave_scores_and_cards_alone(folders, tmp_path):
+    codec, judge, cards = folders
+    out = tmp_path / "no" / "such" / "folder" / "mine.json"
+    command.main(["--codec", str(codec), "--judge", str(judge), "--out", str(out)])
+    assert json.loads(out.read_text())["table"]
+    assert list(codec.iterdir()) == []
+    assert cards == []
+
+
+def test_a_folder_in_place_of_a_file_is_refused_before_any_work(folders, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "score_codec", lambda *_, **__: pytest.fail("scored"))
+    with pytest.raises(SystemExit):
+        command.main(["--out", str(tmp_path)])
+    assert "is a folder; name a file in it" in capsys.readouterr().err

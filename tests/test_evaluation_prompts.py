@@ -22,9 +22,7 @@ torch.set_num_threads(1)
 pytestmark = pytest.mark.usefixtures("own_cache")
 
 ON_A_BEAT = CorpusSpec(sentences=60, validation=0, test=0, probes=2, prosody="even")
-FEW = ExportSpec(
-    texts=4, documents=1, repeats=2, held_out_texts=1, held_out_documents=1, held_out_repeats=1
-)
+FEW = ExportSpec(texts=4, documents=1, repeats=2, held_out_texts=1, held_out_documents=1, held_out_repeats=1)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +34,11 @@ def world(own_cache, tmp_path_factory):
     train = export(corpus, folder / "export", FEW, progress=False) / "train"
     data = SpeechData(
         train,
-        {path.stem: 1.0 for path in train.glob("*-en.jsonl") if path.stem.startswith(("asr", "tts", "speech-qa"))},
+        {
+            path.stem: 1.0
+            for path in train.glob("*-en.jsonl")
+            if path.stem.startswith(("asr", "tts", "speech-qa"))
+        },
         tokenizer,
         audio=AudioTokens(codec, folder=folder / "tokens"),
         said=SaidTokens(codec, corpus, folder=folder / "tokens"),
@@ -49,7 +51,9 @@ def world(own_cache, tmp_path_factory):
         for sample in samples:
             encoded = data.encoder.encode(sample, data.modes[0])
             untold = int((torch.from_numpy(encoded.labels) != -100).nonzero()[0])
-            prompts.setdefault(name.removesuffix("-en"), set()).add(tuple(encoded.input_ids[:untold].tolist()))
+            prompts.setdefault(name.removesuffix("-en"), set()).add(
+                tuple(encoded.input_ids[:untold].tolist())
+            )
     return corpus, codec, tokenizer, prompts
 
 

@@ -1,14 +1,16 @@
 """One command for all tables: complete, tidy, and the same after an interruption."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from speech import SPEC
 from tiny import tiny_model
 
 from labkit.audio.toy import ToyCodec
+from labkit.data.plan import plan
 from labkit.evaluation import cells, speech_lm
-from labkit.evaluation.cells import Cell, Settings, read_rows
+from labkit.evaluation.cells import WORLD, Cell, Settings, read_rows
 from labkit.evaluation.speech_lm import evaluate, rows_folder, tidy_table
 from labkit.model import save_speech_lm
 from labkit.vocabulary import Chat, train_toy_tokenizer
@@ -60,7 +62,7 @@ def test_the_table_has_every_cell_and_an_interrupted_run_ends_the_same(settings,
         assert (language, "asr", "vanilla", f"{unit} error rate") in keys
     json.dumps(table, allow_nan=False)
 
-    # A finished run starts anew; this one is killed in the middle, and the next goes on from there.
+    # This run starts anew and is killed in the middle; the next goes on from there.
     evaluated = []
 
     def dies(settings, cell, *, progress):
@@ -71,7 +73,7 @@ def test_the_table_has_every_cell_and_an_interrupted_run_ends_the_same(settings,
 
     monkeypatch.setattr(speech_lm, "evaluate_cell", dies)
     with pytest.raises(KeyboardInterrupt):
-        evaluate(settings)
+        evaluate(settings, anew=True)
     assert evaluated == settings.cells()[:7]
     assert read_rows(rows_folder(settings), evaluated[3]) == rows[evaluated[3]]
     monkeypatch.setattr(
@@ -81,6 +83,84 @@ def test_the_table_has_every_cell_and_an_interrupted_run_ends_the_same(settings,
     )
     assert evaluate(settings) == rows
     assert evaluated == settings.cells(), "each once"
+    assert evaluate(settings) == rows
+    assert evaluated == settings.cells(), "a finished run is taken as it is"
+
+
+def forced_row(settings, cell, *, progress=False):
+    return [cells.ForcedRow(index, 2, (1, 2), (0.5, 0.25)) for index in range(2)]
+
+
+def arguments(folder):
+    return ["--model", str(folder), "--tasks", "modules", "--languages", "en", "--workers", "1"]
+
+
+@pytest.fixture
+def forced(settings, monkeypatch):
+    """The command with a corpus and rows that are there at once."""
+    monkeypatch.setattr(speech_lm, "generate", lambda spec: None)
+    monkeypatch.setattr(speech_lm, "evaluate_cell", forced_row)
+
+
+def test_the_folder_of_the_scores_is_made_before_anything_is_evaluated(folder, forced, tmp_path, monkeypatch):
+    out = tmp_path / "new" / "scores.json"
+
+    def evaluates(settings, cell, *, progress):
+        assert out.parent.is_dir()
+        return forced_row(settings, cell)
+
+    monkeypatch.setattr(speech_lm, "evaluate_cell", evaluates)
+    speech_lm.main([*arguments(folder), "--out", str(out)])
+    report = json.loads(out.read_text())
+    assert report["table"]
+    assert report["corpus"]["sentences"] == 0
+    monkeypatch.setattr(
+        speech_lm, "evaluate_cell", lambda *_, **__: pytest.fail("evaluated what was finished")
+    )
+    speech_lm.main([*arguments(folder), "--out", str(out)])
+    assert json.loads(out.read_text()) == report
+
+
+def test_scores_that_could_not_be_written_cost_no_evaluation(folder, forced, tmp_path, monkeypatch):
+    out = tmp_path / "scores.json"
+    with monkeypatch.context() as full:
+        full.setattr(speech_lm, "tidy_table", lambda rows: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            speech_lm.main([*arguments(folder), "--out", str(out)])
+    monkeypatch.setattr(speech_lm, "evaluate_cell", lambda *_, **__: pytest.fail("evaluated again"))
+    speech_lm.main([*arguments(folder), "--out", str(out)])
+    assert json.loads(out.read_text())["table"]
+
+
+def test_a_hub_ids_scores_need_a_place(monkeypatch, capsys):
+    monkeypatch.setattr(speech_lm, "evaluate", lambda *_, **__: pytest.fail("evaluated"))
+    with pytest.raises(SystemExit):
+        speech_lm.main(["--model", "someone/model"])
+    assert "say with --out where to write its scores" in capsys.readouterr().err
+
+
+def test_leaving_out_what_is_learned_from_changes_nothing_that_is_tested():
+    def tested(spec):
+        planned = plan(spec)
+        first = next(place for place, each in enumerate(planned) if each.sentence.split == "test")
+        return [
+            replace(each, partner=None if each.partner is None else each.partner - first)
+            for each in planned[first:]
+        ]
+
+    small = replace(WORLD, sentences=200, validation=20, test=6, probes=8)
+    assert tested(small) == tested(replace(small, sentences=0, validation=0))
+    assert {each.sentence.split for each in plan(WORLD)} == {"test"}
+
+
+def test_changed_code_and_another_corpus_find_no_old_rows(settings, monkeypatch):
+    key = settings.key()
+    assert settings.key() == key
+    with monkeypatch.context() as changed:
+        changed.setattr(cells, "code_digest", lambda: "other code")
+        assert settings.key() != key
+    monkeypatch.setattr(cells, "corpus_key", lambda spec: "other sentences")
+    assert settings.key() != key
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from labkit.findings import Finding, Findings, Goal, collect, read_findings
 
 REPOSITORY = Path(__file__).parent.parent
 LESSON = "01-speech-as-tokens"
-FIELDS = ["lesson", "name", "value", "low", "high", "n", "goal", "holds", "source"]
+FIELDS = ["lesson", "name", "value", "low", "high", "n", "goal", "holds", "source", "result"]
 
 
 def claim(findings: Findings, value: float = 0.99, **changes) -> Finding:
@@ -25,6 +25,7 @@ def test_a_claim_at_its_goal_is_recorded_with_every_field(tmp_path):
     [record] = json.loads((tmp_path / LESSON / "findings.json").read_text())
     assert list(record) == FIELDS
     assert record["holds"] is True
+    assert record["result"] == "reached"
     assert (record["lesson"], record["value"], record["n"], record["goal"]) == (LESSON, 0.99, 500, ">= 0.98")
 
 
@@ -98,6 +99,40 @@ def test_what_is_not_a_measurement_is_refused_and_not_recorded(tmp_path, changes
         claim(findings, **changes)
     assert len(findings) == 0
     assert read_findings(tmp_path / LESSON / "findings.json") == []
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "goal", "verdict"),
+    [
+        (0.99, 0.985, 1.0, ">= 0.98", "reached"),
+        (0.99, 0.97, 1.0, ">= 0.98", "reached, uncertain"),
+        (0.03, 0.01, 0.05, "<= 0.04", "reached, uncertain"),
+        (1.0, 0.8, 1.05, "0.9..1.1", "reached, uncertain"),
+        (0.2, 0.0, 0.4, "> 0", "reached, uncertain"),
+        (0.95, 0.9, 0.985, ">= 0.98", "not reached"),
+        (0.99, None, None, ">= 0.98", "reached"),
+    ],
+)
+def test_a_goal_beyond_which_the_interval_reaches_is_reached_but_uncertain(
+    tmp_path, value, low, high, goal, verdict
+):
+    finding = claim(Findings(LESSON, tmp_path), value, low=low, high=high, goal=goal)
+    assert finding.verdict == verdict
+    [record] = json.loads((tmp_path / LESSON / "findings.json").read_text())
+    assert record["result"] == verdict
+    assert read_findings(tmp_path / LESSON / "findings.json") == [finding]
+
+
+def test_a_record_from_before_there_was_a_result_is_read(tmp_path):
+    finding = claim(Findings(LESSON, tmp_path))
+    path = tmp_path / LESSON / "findings.json"
+    [record] = json.loads(path.read_text())
+    del record["result"]
+    path.write_text(json.dumps([record]))
+    assert read_findings(path) == [finding]
+    path.write_text(json.dumps([record | {"result": "not reached"}]))
+    with pytest.raises(ValueError, match="'not reached' contradicts 'reached"):
+        read_findings(path)
 
 
 def test_a_fractional_count_is_refused():

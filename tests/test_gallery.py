@@ -18,6 +18,7 @@ def figures(tmp_path):
     for lesson in (SPEECH, TOUR):
         findings = Findings(lesson, folder)
         findings.claim("the right reading is heard", 0.99, 0.98, 1.0, 500, goal=">= 0.98", source="Fig. 1b")
+    findings.claim("few cases", 0.95, 0.85, 1.0, 9, goal=">= 0.9", source="Table 5")
     findings.claim("all sound | at once", 0.5, goal=">= 0.9", reached=0.5, source="Table 9")
     (folder / SPEECH / "strip-player.png").touch()
     return folder
@@ -29,14 +30,15 @@ def test_the_command_writes_the_page_and_the_table_between_the_markers_and_nothi
     module.main([str(figures), str(readme)])
     assert readme.read_text() == (
         f"before\n\n{BEGIN}\n"
-        "| lesson | claims | goal reached | not reached |\n| --- | --- | --- | --- |\n"
-        f"| [{TOUR}](figures/README.md#{TOUR}) | 2 | 1 | 1 |\n"
-        f"| [{SPEECH}](figures/README.md#{SPEECH}) | 1 | 1 | 0 |\n"
+        "| lesson | claims | goal reached | of these uncertain | not reached |\n| --- | --- | --- | --- | --- |\n"
+        f"| [{TOUR}](figures/README.md#{TOUR}) | 3 | 2 | 1 | 1 |\n"
+        f"| [{SPEECH}](figures/README.md#{SPEECH}) | 1 | 1 | 0 | 0 |\n"
         f"{END}\n\nafter\n"
     )
     page = (figures / "README.md").read_text()
     assert page.index(f"## {TOUR}\n") < page.index(f"## {SPEECH}\n")
     assert "| the right reading is heard | 0.99 | 0.98 … 1 | 500 | >= 0.98 | reached | Fig. 1b |" in page
+    assert "| few cases | 0.95 | 0.85 … 1 | 9 | >= 0.9 | reached, uncertain | Table 5 |" in page
     assert r"| all sound \| at once | 0.5 | – | 1 | >= 0.9 | **not reached** | Table 9 |" in page
     assert page.endswith(f"![strip player]({SPEECH}/strip-player.png)\n")
 

@@ -155,6 +155,38 @@ def test_how_often_it_changed_a_token_is_counted() -> None:
     assert 0 < run.report.constrained_rate < 1
 
 
+def test_an_end_that_wins_by_its_odds_alone_counts_as_changed() -> None:
+    torn, begins = torch.zeros(2, 32), torch.zeros(2, 32)
+    torn[:, 0], begins[:, 1] = 1.0, 1.0
+    for others in ([[1], [2]], [[1], [2, V.begin_of_audio]]):  # one place, and a batch at different places
+        report = GenerationReport()
+        made = head(others, measure=True, report=report)
+        with torch.no_grad():
+            weight = made._model.backbone.lm_head.weight.zero_()
+            weight[V.begin_of_audio, 1] = 5.0
+            weight[V.audio_offset + 3, :2] = torch.tensor([9.0, 1.0])
+            weight[V.end_of_audio, 0] = 9.0 + math.log(0.25)
+        made(begins, 1)
+        before = report.constrained_changed
+        for index in range(2, 10):
+            made(torn, index)
+        assert report.constrained_changed == before, "the audio token is the likeliest of all"
+        ends = made(torn, 10)[0] == V.end_of_audio
+        assert ends[0]
+        assert report.constrained_changed - before == int(ends.sum())
+
+
+def test_under_sampling_chance_is_no_change() -> None:
+    model, prompt = tiny_model(10), random_ids(5)
+    counts = []
+    for choose in (greedy, Sampler(torch.Generator().manual_seed(0), 5.0)):
+        report = GenerationReport()
+        made = ConstrainedHead(model, choose, BOOST, V, [prompt], report, measure=True)
+        made(torch.randn(1, 32, generator=torch.Generator().manual_seed(1)), 0)
+        counts.append(report.constrained_changed)
+    assert counts[0] == counts[1]
+
+
 def test_rows_of_a_batch_at_different_places_equal_single_runs() -> None:
     model = tiny_model(10)
     prompts = [random_ids(4), [*random_ids(3, 1), V.begin_of_audio, V.audio_id(3)], random_ids(7, 2)]

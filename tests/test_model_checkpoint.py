@@ -1,6 +1,7 @@
 """The released layout, both ways; and what a checkpoint that does not fit is told."""
 
 import json
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from tiny import GOLDEN, tiny_model
 
 from labkit.model import CheckpointError, SpeechLM, load_speech_lm, released_keys, save_speech_lm, size_config
+from labkit.model.checkpoint import find_checkpoint
 from labkit.model.layout import read_config, released_config, released_state
 
 CHECKPOINTS = ("k1_untied", "k3_tied", "k10_untied")
@@ -68,6 +70,58 @@ def test_shards_and_their_index(tied: bool, dtype: torch.dtype, tmp_path: Path) 
     (tmp_path / index["weight_map"]["model.norm.weight"]).unlink()
     with pytest.raises(FileNotFoundError, match=r"which model\.safetensors\.index\.json names"):
         load(tmp_path)
+
+
+def test_a_model_takes_the_place_of_an_older_one_in_however_many_files(tmp_path: Path) -> None:
+    old, new = tiny_model(1, seed=1), tiny_model(1, seed=2)
+    for first, second in ((20_000, 10**9), (10**9, 20_000), (10_000, 20_000)):
+        folder = tmp_path / f"{first}-{second}"
+        save_speech_lm(old, folder, shard_bytes=first)
+        save_speech_lm(new, folder, shard_bytes=second)
+        save_speech_lm(new, tmp_path / f"fresh-{second}", shard_bytes=second)
+        assert contents(folder) == contents(tmp_path / f"fresh-{second}"), "nothing of the old one is left"
+        assert torch.equal(load(folder).embed(torch.tensor([3])), new.embed(torch.tensor([3])))
+
+
+def test_other_files_of_a_folder_are_left_alone(tmp_path: Path) -> None:
+    for name in ("tokenizer.json", "scores.json", "adapter.safetensors"):
+        (tmp_path / name).write_text(name)
+    save_speech_lm(tiny_model(0), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "tokenizer.json", "scores.json", "adapter.safetensors", "config.json", "model.safetensors"
+    }  # fmt: skip
+
+
+def test_a_file_that_is_read_from_stays_whole_while_it_is_replaced(tmp_path: Path) -> None:
+    save_speech_lm(tiny_model(1, seed=1), tmp_path)
+    model = load(tmp_path)
+    with safe_open(tmp_path / "model.safetensors", framework="pt") as old:
+        with torch.no_grad():
+            model.backbone.lm_head.weight.zero_()
+        save_speech_lm(model, tmp_path)
+        assert old.get_tensor("lm_head.weight").abs().sum() > 0
+    assert load(tmp_path).backbone.lm_head.weight.abs().sum() == 0
+
+
+def test_a_hub_ids_tokenizer_comes_with_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def snapshot(source: str, allow_patterns: list[str]) -> str:
+        asked.extend(allow_patterns)
+        return str(tmp_path)
+
+    monkeypatch.setattr("labkit.checkpoints.snapshot_download", snapshot)
+    assert find_checkpoint("someone/model") == tmp_path
+    for name in (
+        "config.json",
+        "model-00001-of-00002.safetensors",
+        "model.safetensors.index.json",
+        "tokenizer.json",
+        "merges.txt",
+        "chat_template.jinja",
+    ):
+        assert any(fnmatch(name, pattern) for pattern in asked), name
+    assert not any(fnmatch("pytorch_model.bin", pattern) for pattern in asked)
 
 
 def test_dtype_and_device_by_one_argument(tmp_path: Path) -> None:

@@ -126,6 +126,15 @@ def test_chosen_positions_only() -> None:
     assert some.nbytes < everything.nbytes
 
 
+def test_positions_that_all_lie_beyond_the_sequence_are_nan() -> None:
+    model, names = tiny_model(1), ["backbone.0.pattern", "backbone.final"]
+    with model.traced(names, positions=[40, 50]) as trace:
+        model(torch.tensor([random_ids(8)]))
+    for name, shape in zip(names, [(1, 4, 2, 8), (1, 2, 32)], strict=True):
+        assert trace[name].shape == shape
+        assert trace[name].isnan().all()
+
+
 def test_memory_is_known_beforehand_and_limited() -> None:
     model, ids = tiny_model(2), torch.tensor([random_ids(10), random_ids(10, 1)])
     names = ["backbone.0.pattern", "backbone.1.z", "backbone.final"]

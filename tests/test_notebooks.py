@@ -1,12 +1,21 @@
-"""Every lesson runs, within its limits, from a source that is fit to be committed."""
+"""Every lesson runs, within its limits, from a source that is fit to be committed; only whole runs are published."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from labkit.findings import FINDINGS_FILE
-from labkit.notebooks import Entry, check_source, parameters_of, read_registry, rehearse
+from labkit import notebooks as module
+from labkit.findings import FINDINGS_FILE, Findings, read_findings
+from labkit.notebooks import (
+    FIGURES_PARAMETER,
+    Entry,
+    check_source,
+    parameters_of,
+    read_registry,
+    rehearse,
+    run_for_figures,
+)
 
 REPOSITORY = Path(__file__).parent.parent
 NOTEBOOKS = REPOSITORY / "notebooks"
@@ -41,6 +50,61 @@ def test_the_readme_leads_to_every_lesson():
 def test_source(path, registry):
     check_source(path)
     assert set(registry[path.stem].parameters) <= parameters_of(path)
+
+
+LESSON = "01-speech-as-tokens"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs a lesson that is a function of its folder; returns what its folder among the figures then holds."""
+    monkeypatch.setattr(module, "read_registry", lambda folder: {LESSON: Entry((1.0, 2.0))})
+    figures = tmp_path / "figures"
+
+    def runs(lesson):
+        def execute(path, output, parameters, timeout):
+            findings = Findings(LESSON, parameters[FIGURES_PARAMETER])
+            assert len(read_findings(findings.folder / FINDINGS_FILE)) == 0
+            lesson(findings)
+            return 1.0
+
+        monkeypatch.setattr(module, "execute", execute)
+        failed = run_for_figures(tmp_path / "notebooks", figures, [])
+        return failed, {path.name: path.read_bytes() for path in sorted((figures / LESSON).glob("*"))}
+
+    return runs
+
+
+def draws(*names, value=1):
+    def lesson(findings):
+        for name in names:
+            (findings.folder / name).write_text(f"{name} {value}")
+        findings.claim("it is one", value, goal="<= 1", source="Table 1")
+
+    return lesson
+
+
+def test_a_failed_lesson_leaves_the_figures_of_the_last_whole_run(run, tmp_path):
+    failed, whole = run(draws("a.png", "a.json"))
+    assert failed == []
+    assert set(whole) == {"a.png", "a.json", FINDINGS_FILE}
+    assert run(draws("a.png", "a.json", "b.png", value=2)) == ([LESSON], whole)
+    left = tmp_path / "figures" / "executed" / LESSON
+    assert (left / "b.png").exists(), "to see what went wrong"
+    assert run(draws("a.png", "a.json")) == ([], whole)
+    assert not left.exists()
+
+
+def test_a_whole_run_leaves_nothing_of_the_one_before(run, monkeypatch):
+    monkeypatch.setattr(module, "find_chromium", lambda: Path("chromium"))
+    run(draws("a.png", "a.json", "plotly.min.js"))
+    assert set(run(draws("b.png", "b.json"))[1]) == {"b.png", "b.json", FINDINGS_FILE}
+
+
+def test_without_a_chromium_pictures_of_figures_that_are_still_there_stay(run, monkeypatch):
+    run(draws("a.png", "a.json", "b.png", "b.json"))
+    monkeypatch.setattr(module, "find_chromium", lambda: None)
+    assert set(run(draws("a.json"))[1]) == {"a.png", "a.json", FINDINGS_FILE}
 
 
 @pytest.mark.notebook

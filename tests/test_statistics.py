@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.statistics import Estimate, clustered_proportion, mean, proportion, ratio, relative
+from labkit.statistics import (
+    Estimate,
+    clustered_mean,
+    clustered_proportion,
+    mean,
+    proportion,
+    ratio,
+    relative,
+)
 
 
 def test_wilson_agrees_with_the_formula():
@@ -94,6 +102,20 @@ def test_clusters_that_all_agree_are_a_plain_proportion():
         clustered_proportion([True, False], ["one"])
     with pytest.raises(ValueError, match="case"):
         clustered_proportion([], [])
+
+
+def test_a_mean_of_groups_is_as_sure_as_there_are_groups():
+    values = [float(group % 2) for group in range(10) for _ in range(30)]
+    groups = [group for group in range(10) for _ in range(30)]
+    clustered, pooled = clustered_mean(values, groups), mean(values)
+    assert clustered.value == pooled.value == 0.5
+    assert clustered.n == 300
+    assert clustered.high - clustered.low > 3 * (pooled.high - pooled.low)
+    assert clustered_mean([1, 2, 6], "aab").value == pytest.approx(3), "every case counts alike"
+    with pytest.raises(ValueError, match="3 values but 2"):
+        clustered_mean([1, 2, 3], "ab")
+    with pytest.raises(ValueError, match="one case"):
+        clustered_mean([1, 2, 3], "aaa")
 
 
 def test_one_total_relative_to_another_may_have_empty_cases():

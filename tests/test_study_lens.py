@@ -12,7 +12,7 @@ from labkit.model import SpeechLM
 from labkit.model.mctp import MCTPChain
 from labkit.study.contrast import log_odds
 from labkit.study.drift import DriftRow, chain_drift, drift_measures
-from labkit.study.layer_knockouts import CutRow, cut_layers, knockout_curves, lost
+from labkit.study.layer_knockouts import CutRow, cut_layers, knockout_curves, lost, undecided
 from labkit.study.lens import layer_speech, logit_lens, look_through
 from labkit.study.script import script
 from labkit.study.skipping import skipping
@@ -90,10 +90,10 @@ def test_layers_of_a_cut():
 def test_cutting_from_the_first_layer_on_is_cutting_up_to_the_last():
     found = contrasts().kept
     rows = knockout_curves(random_system(), found, width=LAYERS, progress=False)
-    assert len(rows) == 2 * 3 * LAYERS * len(found)
+    assert len(rows) == 3 * 3 * LAYERS * len(found)
     value = {(row.cut, row.side, row.layer, row.utterance): row.without for row in rows}
     for each in found:
-        for word in ("homograph", "deciding word"):
+        for word in ("homograph", "deciding word", "both"):
             whole = value[word, "from", 0, each.utterance.index]
             assert whole == pytest.approx(value[word, "up to", LAYERS - 1, each.utterance.index], abs=1e-4)
             assert whole == pytest.approx(value[word, "window", 0, each.utterance.index], abs=1e-4)
@@ -105,6 +105,22 @@ def test_what_a_cut_loses():
         CutRow(n, "lead", "homograph", "from", 2, 2.0, -2.0, without) for n, without in enumerate((2.0, 0.0))
     ]
     assert lost(rows)["homograph", "from", 2].value == pytest.approx(0.25)
+    assert undecided(rows)[:3] == pytest.approx((0.5, 0.5, 0.5)), "halfway from one reading to the other"
+
+
+def test_losses_vary_by_homograph_and_not_by_sentence():
+    rows = [
+        CutRow(10 * word + n, f"word {word}", cut, "from", 0, 1.0 + word, -1.0, float(word % 2))
+        for word in range(6)
+        for n in range(5)
+        for cut in ("homograph", "both")
+    ]
+    found = lost(rows)["both", "from", 0]
+    assert found.n == 6
+    assert found.low < found.value < found.high
+    assert undecided(rows).value == pytest.approx(
+        sum(1 + word for word in range(6)) / sum(2 + word for word in range(6))
+    )
 
 
 @torch.no_grad()

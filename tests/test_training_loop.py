@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ from accelerate.state import AcceleratorState
 from tiny import VOCABULARY, random_ids, tiny_model
 
 from labkit.data.packing import EncodedSample, PackedRow, pack
+from labkit.training import processes as waiting
 from labkit.training.history import read_history
+from labkit.training.identity import FILE
 from labkit.training.loop import LoopSettings, train
 from labkit.training.objective import SpeechObjective
 from labkit.training.optimizers import OPTIMIZERS
@@ -166,6 +169,67 @@ def test_a_resumed_run_ends_with_the_same_losses(tmp_path, tied, optimizer):
     assert [row["step"] for row in read_history(tmp_path)] == list(range(6))
 
 
+@pytest.mark.parametrize(
+    ("changed", "key", "said"),
+    [
+        (
+            {"steps": 8},
+            "data",
+            r"steps: 6 there, 8 here.*the cosine .* choose another folder, or delete this one",
+        ),
+        ({"learning_rates": {Part.BACKBONE: 1e-4, Part.CHAIN: 1e-3}}, "data", "learning_rates"),
+        ({}, "other data", "key: data there, other data here"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, changed, key, said):
+    train(tiny_model(1), stage(4), RowStream(rows), SETTINGS, folder=tmp_path, key="data")
+    other = replace(SETTINGS, **changed)
+    with pytest.raises(ValueError, match=said):
+        train(tiny_model(1), stage(4), RowStream(rows), other, folder=tmp_path, key=key)
+    train(
+        tiny_model(1), stage(4), RowStream(rows), replace(SETTINGS, batch_rows=1), folder=tmp_path, key="data"
+    )
+
+
+def test_a_checkpoint_without_an_identity_goes_on_where_it_fits(tmp_path):
+    first = train(tiny_model(1), stage(4), RowStream(rows), SETTINGS, folder=tmp_path)
+    (identity,) = tmp_path.glob(f"checkpoint-*/{FILE}")
+    identity.unlink()
+    again = train(tiny_model(1), stage(4), RowStream(rows), SETTINGS, folder=tmp_path)
+    assert list(again) == list(first)
+    with pytest.raises(ValueError, match="its model is another one"):
+        train(tiny_model(2), stage(4), RowStream(rows), SETTINGS, folder=tmp_path)
+
+
+def test_a_model_comes_back_from_the_device_it_trained_on(monkeypatch):
+    model = tiny_model(0)
+    moves = []
+    monkeypatch.setattr(model, "to", moves.append)
+    train(model, stage(1), RowStream(rows), replace(SETTINGS, steps=1))
+    assert moves == [torch.device("cpu")]
+    model.backbone.model.norm.weight.data.fill_(float("nan"))
+    with pytest.raises(FloatingPointError):
+        train(model, stage(1), RowStream(rows), SETTINGS)
+    assert len(moves) == 2, "after a run that failed, too"
+
+
+def test_one_process_trains_in_one_precision_and_then_in_another():
+    histories = [
+        train(tiny_model(0), stage(1), RowStream(rows), replace(SETTINGS, steps=1, precision=precision))
+        for precision in ("no", "bf16", "no")
+    ]
+    exact, rounded, again = (history[-1]["loss/backbone"] for history in histories)
+    assert exact == again != rounded
+    assert rounded == pytest.approx(exact, rel=0.05)
+
+
+def test_processes_wait_for_one_another_as_long_as_the_data_take(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(waiting, "PartialState", lambda **options: asked.update(options))
+    waiting.processes()
+    assert asked["timeout"] >= timedelta(hours=12)
+
+
 def test_a_loss_that_is_no_number_stops_the_run():
     model = tiny_model(0)
     with torch.no_grad():
@@ -201,6 +265,8 @@ def test_a_run_is_told_as_json_lines_and_to_tensorboard(tmp_path):
 def test_settings_that_cannot_work_are_refused():
     with pytest.raises(ValueError, match="steps must be positive"):
         LoopSettings(steps=0)
+    with pytest.raises(ValueError, match="a multiple of log_every, which 200 is not of 7"):
+        LoopSettings(steps=1, log_every=7)
     with pytest.raises(ValueError, match="not 'fp8'"):
         LoopSettings(steps=1, precision="fp8")
     with pytest.raises(ValueError, match="no rows to train on"):

@@ -1,22 +1,29 @@
 """From a recipe to models: every stage in the released layout, nothing trained twice, changes never mixed up."""
 
 import json
-from dataclasses import replace
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import releases
 import torch
 from tiny import TEXTS
 
 from labkit.data.corpus import CorpusSpec
+from labkit.data.mixture import ratios_of, with_ratios
 from labkit.model import load_speech_lm
-from labkit.paths import CACHE_VARIABLE
+from labkit.paths import CACHE_VARIABLE, weights_folder
 from labkit.training import __main__ as command
 from labkit.training import pipeline as room
+from labkit.training import release as cards
 from labkit.training import train_stage
 from labkit.training.pipeline import Pipeline, train_codec
 from labkit.training.recipes import RECIPES, TOY, Deepening, Listening, recipe
-from labkit.training.release import release, write_card
-from labkit.training.stages import Part
+from labkit.training.release import CARD, TRAINING, release, write_card
+from labkit.training.stages import Part, StageError
 from labkit.vocabulary import Vocabulary, load_tokenizer
 
 SHORT = {"steps": 2, "rows": 2, "batch_rows": 2, "precision": "no"}
@@ -118,9 +125,41 @@ def test_the_first_module_starts_as_the_recipe_says(trained, random):
     assert copied is not random
 
 
-def test_a_stage_without_its_predecessor_says_so(tmp_path):
+@pytest.mark.parametrize("asked", [[3], [0, 1, 3]])
+def test_a_stage_without_its_predecessor_says_so_before_anything_is_made(tmp_path, monkeypatch, asked):
+    for name in ("generate", "export", "train_toy_tokenizer", "train"):
+        monkeypatch.setattr(room, name, lambda *_, **__: pytest.fail("too early"))
     with pytest.raises(FileNotFoundError, match="stage 3 starts from stage 2"):
-        Pipeline(TINY, tmp_path).run([3])
+        Pipeline(TINY, tmp_path).run(asked)
+
+
+def test_other_ratios_of_the_deepening_make_another_folder(tmp_path):
+    more = with_ratios(TINY.mixture, lambda each: each.name == "text-en", {2: 0.123})
+    (flat, deeper), (same, other) = (
+        Pipeline(each, tmp_path).trainings(1) for each in (TINY, replace(TINY, mixture=more))
+    )
+    assert other.ratios["text-en"] == 0.123
+    assert (flat.folder, other.folder.parent) == (same.folder, deeper.folder.parent)
+    assert deeper.folder != other.folder
+
+
+def test_a_tokenizer_that_was_half_written_is_made_again(tmp_path, monkeypatch):
+    class Made:
+        def save_pretrained(self, folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "tokenizer_config.json").write_text("{}", encoding="utf-8")
+            if self.fails:
+                raise KeyboardInterrupt
+            (folder / "tokenizer.json").write_text("{}", encoding="utf-8")
+
+    monkeypatch.setattr(room, "generate", lambda _: SimpleNamespace(indices=lambda split: []))
+    monkeypatch.setattr(room, "train_toy_tokenizer", lambda *_: Made())
+    monkeypatch.setattr(room, "load_tokenizer", lambda folder: sorted(each.name for each in folder.iterdir()))
+    Made.fails = True
+    with pytest.raises(KeyboardInterrupt):
+        _ = Pipeline(TINY, tmp_path).tokenizer
+    Made.fails = False
+    assert Pipeline(TINY, tmp_path).tokenizer == ["tokenizer.json", "tokenizer_config.json"]
 
 
 def test_a_release_says_where_it_comes_from(trained, tmp_path):
@@ -129,7 +168,7 @@ def test_a_release_says_where_it_comes_from(trained, tmp_path):
     assert (model.dtype, model.num_modules) == (torch.float16, 10)
     assert len(load_tokenizer(folder)) == len(trained.tokenizer)
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert "python -m labkit.training toy --stages 0 1 2 3 4" in card
+    assert "python -m labkit.training toy --stages 0 1 2 3 4 --out FOLDER" in card
     for number in range(5):
         assert f"| {number} " in card
     assert "| 1 alignment, with 2 more layers on top | 2 |" in card
@@ -144,6 +183,66 @@ def test_a_release_says_where_it_comes_from(trained, tmp_path):
     (folder / "scores.json").write_text(json.dumps(scores), encoding="utf-8")
     write_card(folder)
     assert "| en | tts | boost | x | 0.5 [0.4, ∞] | 7 |" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+SHIPPED = ("speech-lm-stage-1", "speech-lm-stage-3")
+
+
+def card_of(shipped: str, folder: Path, change: Callable[[dict], object] = lambda training: None) -> str:
+    """The card as it is written today from what a shipped model was trained with, changed or not."""
+    training = json.loads((weights_folder() / shipped / TRAINING).read_text(encoding="utf-8"))
+    change(training)
+    (folder / TRAINING).write_text(json.dumps(training), encoding="utf-8")
+    (folder / "model.safetensors").write_bytes(b"weights")
+    write_card(folder)
+    return (folder / CARD).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("shipped", SHIPPED)
+def test_a_card_has_the_machine_of_every_training(tmp_path, shipped):
+    def move(training):
+        training["runs"][0]["machine"] = "2 x another machine"
+
+    rows = [line for line in card_of(shipped, tmp_path, move).splitlines() if line.startswith("| ")]
+    assert rows[0].split(" | ")[5] == "machine"
+    assert rows[1].split(" | ")[5] == "2 x another machine"
+    assert rows[2].split(" | ")[5] != "2 x another machine"
+
+
+@pytest.mark.parametrize("shipped", SHIPPED)
+def test_a_card_says_where_the_recipe_has_changed_since(tmp_path, monkeypatch, shipped):
+    """Of a recipe, each run notes its own settings and ratios, and all else of it as it then was."""
+
+    def train_anew(training, recipe):
+        for run in training["runs"]:
+            number, settings = run["stage"], recipe.stages[run["stage"]]
+            run["sampling ratios"] = ratios_of(recipe.mixture, number)
+            if number == 1 and "layers on top" in run:
+                settings, run["sampling ratios"] = recipe.deepening.settings, ratios_of(recipe.mixture, 2)
+            run["recipe"] = asdict(replace(recipe, mixture=())) | {"stages": {number: asdict(settings)}}
+
+    def changed(recipe):
+        monkeypatch.setattr(cards, "RECIPES", {"toy": recipe})
+        return "an earlier version of the recipe" in card_of(shipped, tmp_path, lambda t: train_anew(t, TOY))
+
+    assert not changed(TOY)
+    assert not changed(replace(TOY, listening=None)), "which comes after these stages"
+    assert not changed(replace(TOY, stages=TOY.stages | {4: TOY.stages[3]}))
+    assert changed(replace(TOY, row_tokens=512))
+    assert changed(replace(TOY, stages=TOY.stages | {1: TOY.stages[3]}))
+    assert changed(replace(TOY, deepening=replace(TOY.deepening, layers=1)))
+    assert changed(replace(TOY, mixture=with_ratios(TOY.mixture, lambda each: True, {2: 0.5})))
+    monkeypatch.setattr(cards, "RECIPES", {})
+    assert "an earlier version" not in card_of(shipped, tmp_path)
+
+
+def test_the_command_of_a_card_makes_the_model_again(trained, tmp_path):
+    codec = tmp_path / "a codec"
+    shutil.copytree(weights_folder() / "toy-codec", codec)
+    pipeline = Pipeline(TINY, trained.folder.parent, codec=codec)
+    assert pipeline.folder == trained.folder, "the codec is the same one"
+    card = (release(pipeline, 1, tmp_path / "out", scale=0.5) / CARD).read_text(encoding="utf-8")
+    assert f"toy --codec '{codec}' --scale 0.5 --stages 0 1 --out FOLDER" in card
 
 
 def test_the_command_trains_what_is_missing_and_ships_the_last(trained, tmp_path, monkeypatch, capsys):
@@ -183,6 +282,16 @@ def test_recipes_are_complete_and_named():
     assert TINY.scaled(3).listening.settings.steps == 3 * TINY.listening.settings.steps
     with pytest.raises(ValueError, match="the recipes are toy, small"):
         recipe("large")
+
+
+def test_one_stage_refuses_what_does_not_fit_before_it_reads_the_data(tmp_path, monkeypatch):
+    monkeypatch.setattr(train_stage, "SpeechData", lambda *_, **__: pytest.fail("too early"))
+    where = ["--data", "tts.jsonl", "--run", str(tmp_path / "run"), "--out", str(tmp_path / "out")]
+    where += ["--steps", "2"]
+    with pytest.raises(ValueError, match="this model learned another codec's tokens"):
+        train_stage.main(["4", "--start", str(releases.release().model), *where])
+    with pytest.raises(StageError, match="the model has 10 already"):
+        train_stage.main(["2", "--start", str(weights_folder() / "speech-lm-stage-3"), *where])
 
 
 def test_one_stage_on_data_of_ones_own(trained, tmp_path, capsys):

@@ -25,5 +25,15 @@ def test_a_processor_is_asked_for_its_instructions(monkeypatch, capabilities, fa
     assert product.dtype == (torch.bfloat16 if fast else torch.float32)
 
 
-def test_a_gpu_is_fast_in_it():
-    assert fast_in_bf16("cuda")
+@pytest.mark.parametrize("multiplies", [True, False])
+def test_a_gpu_that_emulates_it_is_slow_in_it(monkeypatch, multiplies):
+    def supported(including_emulation=True):
+        return multiplies or including_emulation  # as on a T4
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert fast_in_bf16("cuda") is multiplies
+
+
+def test_what_other_devices_do_is_not_guessed_from_the_processor(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"bf16": True}, raising=False)
+    assert not fast_in_bf16("mps")

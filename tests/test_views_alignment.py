@@ -33,6 +33,8 @@ def test_the_map_has_a_column_for_each_audio_token_and_frames_each_word():
     assert set(frames.y[6:11]) == {0.5, 1.5}
     assert list(dots.y) == weights.argmax(-1).tolist()
     assert len(alignment_map(one, weights).data) == 2
+    assert heat.colorbar.title.text == "attention"
+    assert alignment_map(one, weights, measure="share").data[0].colorbar.title.text == "share"
 
 
 def test_a_map_of_another_utterance_is_refused():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labkit.views.exercises import check
+from labkit.views.exercises import agree, check
 
 
 def double(x: int) -> int:
@@ -29,3 +29,21 @@ def breaks(x: int) -> int:
 def test_verdicts(answer, right: bool, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(answer, double, [(0,), (1,), (2,)]) is right
     assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "expected", "equal"),
+    [
+        (0.1 + 0.2, 0.3, True),
+        (0.3001, 0.3, False),
+        (1, 1.0, True),
+        ("0.3", 0.3, False),
+        ((1, [0.1 + 0.2]), (1, [0.3]), True),
+        ([1, 2], (1, 2), False),
+        ([1], [1, 2], False),
+        (None, None, True),
+        (None, 0.0, False),
+    ],
+)
+def test_numbers_agree_up_to_rounding(given, expected, equal):
+    assert agree(given, expected) is equal

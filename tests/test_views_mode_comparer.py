@@ -160,6 +160,8 @@ def test_the_curves_mark_who_made_each_token_and_when_sound_begins(comparer):
     assert drawn["backbone"] == sum(take.passes() for take in takes)
     assert drawn["backbone"] + drawn["MCTP module"] == sum(len(take.marks) for take in takes)
     assert drawn["first sound"] == 2
+    assert [trace.name for trace in figure.data][-2:] == ["first sound"] * 2, "on top of all marks"
+    assert sum("sounds" in note.text for note in figure.layout.annotations) == 2
     assert isinstance(figure, go.Figure)
 
 

@@ -60,6 +60,9 @@ def test_curves_of_cuts():
     assert [trace.name for trace in figure.data] == ["homograph, from", "homograph, up to"]
     assert list(figure.data[0].y) == [0, 0.25, 0.5, 0.75]
     assert figure.data[0].line.dash != figure.data[1].line.dash
+    told = [note.text for note in cut_figure(values, "cuts", undecided=0.4).layout.annotations]
+    assert "neither reading" in told
+    assert "neither reading" not in [note.text for note in figure.layout.annotations]
     with pytest.raises(ValueError, match="no cut"):
         cut_figure({}, "cuts")
 

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import inspect
 import itertools
 import json
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
@@ -316,29 +317,46 @@ def _write_state(folder: Path, key: str, finished: bool) -> None:
     replace_bytes(folder / MANIFEST, json.dumps({"export": key, "finished": finished}).encode())
 
 
-def main() -> None:
-    """The command line."""
+def read_options(
+    typed: Sequence[str] | None = None,
+) -> tuple[argparse.Namespace, CorpusSpec, ExportSpec]:
+    """The command line, and the corpus and export that it asks for."""
     parser = argparse.ArgumentParser(
-        prog="python -m labkit.data.export", description=__doc__.partition(": ")[2]
+        prog="python -m labkit.data.export",
+        description=__doc__.partition(": ")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument(
-        "--sentences", type=int, default=CorpusSpec.sentences, help="of the corpus, to train on"
-    )
-    parser.add_argument("--seed", type=int, default=CorpusSpec.seed, help="of the corpus")
-    parser.add_argument("--prosody", choices=PROSODIES, default=CorpusSpec.prosody, help="of the corpus")
-    parser.add_argument(
-        "--texts", type=int, default=ExportSpec.texts, help="sentences without speech, a language"
-    )
-    parser.add_argument(
-        "--documents", type=int, default=ExportSpec.documents, help="of long text, a language"
-    )
     parser.add_argument("--workers", type=int, default=2, help="processes that speak, threads that compress")
-    arguments = parser.parse_args()
-    asked = CorpusSpec(arguments.sentences, arguments.seed, prosody=arguments.prosody)
-    corpus = generate(asked, workers=arguments.workers)
-    spec = ExportSpec(arguments.texts, arguments.documents)
-    folder = export(corpus, arguments.folder, spec, workers=arguments.workers)
+    corpus = parser.add_argument_group("the corpus")
+    corpus.add_argument("--sentences", type=int, default=CorpusSpec.sentences, help="to train on")
+    corpus.add_argument("--seed", type=int, default=CorpusSpec.seed)
+    corpus.add_argument("--prosody", choices=PROSODIES, default=CorpusSpec.prosody)
+    switch = argparse.BooleanOptionalAction
+    corpus.add_argument(
+        "--coverage", action=switch, default=CorpusSpec.coverage, help="sentences of random words too"
+    )
+    corpus.add_argument(
+        "--pairs", action=switch, default=CorpusSpec.pairs, help="both sentences of every minimal pair"
+    )
+    written = parser.add_argument_group("what is written of it", inspect.getdoc(ExportSpec))
+    for field in fields(ExportSpec):
+        option = "--export-seed" if field.name == "seed" else f"--{field.name.replace('_', '-')}"
+        kind = type(field.default)
+        written.add_argument(
+            option, dest=f"export_{field.name}", type=kind, default=field.default, metavar=kind.__name__
+        )
+    options = parser.parse_args(typed)
+    spoken = {name: getattr(options, name) for name in ("sentences", "seed", "prosody", "coverage", "pairs")}
+    spec = {field.name: getattr(options, f"export_{field.name}") for field in fields(ExportSpec)}
+    return options, CorpusSpec(**spoken), ExportSpec(**spec)
+
+
+def main(typed: Sequence[str] | None = None) -> None:
+    """The command line."""
+    options, spoken, spec = read_options(typed)
+    corpus = generate(spoken, workers=options.workers)
+    folder = export(corpus, options.folder, spec, workers=options.workers)
     for path in sorted(folder.glob("*/*.jsonl")):
         with path.open("rb") as file:
             print(f"{path}: {sum(1 for _ in file):,} samples")

@@ -184,6 +184,10 @@ def read_answer(
 def answer_measures(answers: Sequence[Answer], *, spoken: bool) -> dict[str, Estimate]:
     """How a model went about its answers, with 95% intervals: endings, format, and the work behind each.
 
+    Spoken answers are decoded within the mode's layout (`SpeechSystem.answer`). That few of them break the format, and
+    that their layout is the mode's, is therefore partly by construction, and says less of the model than it would of
+    one that decodes freely.
+
     Args:
         answers: at least two, or none, which gives no measures.
         spoken: whether there should be speech in them; if not, any audio breaks the format.

@@ -6,14 +6,14 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from labkit.audio.toy import ToyCodec
-from labkit.data.corpus import Corpus, CorpusSpec, generate
+from labkit.data.corpus import Corpus, CorpusSpec, corpus_key, generate
 from labkit.data.phonemes import LANGUAGES, check_language
 from labkit.data.speaking import replace_bytes
 from labkit.evaluation.answers import MAX_NEW_TOKENS, Answer, SpeechSystem
@@ -21,6 +21,7 @@ from labkit.evaluation.asr import WrittenRow, asr_measures, evaluate_asr
 from labkit.evaluation.codec import held_out
 from labkit.evaluation.listener import Listener
 from labkit.evaluation.modules import ForcedRow, evaluate_modules, module_measures
+from labkit.evaluation.provenance import code_digest
 from labkit.evaluation.recogniser import PhonemeJudge
 from labkit.evaluation.spoken_qa import (
     QuestionRow,
@@ -40,6 +41,9 @@ from labkit.vocabulary import load_tokenizer
 
 ORIGINAL, CODEC = "original", "codec"
 """In place of a mode: the true speech as it is, and what the codec makes of it."""
+
+WORLD = replace(TOY.corpus, sentences=0, validation=0)
+"""The toy recipe's world without what is learned from; what is held out for tests is the same sentences."""
 
 Row = SpokenRow | WrittenRow | QuestionRow | ForcedRow
 TASKS: dict[str, type[Row]] = {"tts": SpokenRow, "asr": WrittenRow, "qa": QuestionRow, "modules": ForcedRow}
@@ -72,7 +76,7 @@ class Settings:
         batch: prompts answered at a time.
         max_new_tokens: where an answer that does not end is cut.
         codec, judge: folders of their weights.
-        corpus: whose test split is evaluated; the toy recipe's unless given.
+        corpus: whose test split is evaluated; `WORLD` unless given.
         device: of the model; codec and judge stay on the CPU.
 
     Raises:
@@ -90,7 +94,7 @@ class Settings:
     max_new_tokens: int = MAX_NEW_TOKENS
     codec: str = str(weights_folder() / "toy-codec")
     judge: str = str(weights_folder() / "phoneme-judge")
-    corpus: CorpusSpec = TOY.corpus
+    corpus: CorpusSpec = WORLD
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -124,10 +128,9 @@ class Settings:
         ]
 
     def key(self) -> str:
-        """A digest of the settings, of all weights and of the code that judges."""
-        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode())
-        for path in sorted(Path(__file__).parent.glob("*.py")):
-            digest.update(path.read_bytes())
+        """A digest of the settings, of the corpus, of all weights and of the code that makes the rows."""
+        settings = [asdict(self), corpus_key(self.corpus), code_digest()]
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         for folder in (find_checkpoint(self.model), Path(self.codec), Path(self.judge)):
             for path in sorted(
                 [*folder.glob("*.safetensors"), *folder.glob("*config.json"), *folder.glob("tok*")]

@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm.auto import tqdm
@@ -27,6 +28,7 @@ from labkit.audio.toy import ToyCodec
 from labkit.data.corpus import Corpus, CorpusSpec, Utterance, generate
 from labkit.data.phonemes import LANGUAGES, SILENCE
 from labkit.evaluation.cards import write_cards
+from labkit.evaluation.outputs import output_file
 from labkit.evaluation.rates import edits
 from labkit.evaluation.reading import judge_reading
 from labkit.evaluation.recogniser import PhonemeJudge
@@ -318,8 +320,38 @@ def _long_speech_memory(folder: Path) -> float:
     return round((peak - before) * 1024 / 1e6)
 
 
-def main() -> None:
-    """Score a codec and write the numbers, and the cards of codec and judge, beside their weights."""
+def score_codec(codec: Path, judge: Path, *, utterances: int, word_judged: int) -> dict[str, Any]:
+    """All numbers of a codec, ready for JSON: of its sound, its vocoder, its speed and its memory.
+
+    Args:
+        codec, judge: folders of their weights.
+        utterances: held-out ones, in each language.
+        word_judged: of the English ones, how many pocketsphinx hears too.
+    """
+    corpus, scores = generate(CorpusSpec()), CodecScores()
+    # A process for each language: pocketsphinx and the small networks gain nothing from more threads.
+    with ProcessPoolExecutor(len(LANGUAGES), mp_context=get_context("spawn")) as pool:
+        parts = [
+            pool.submit(_score_language, language, utterances, word_judged, codec, judge)
+            for language in LANGUAGES
+        ]
+        for part in parts:
+            scores.rows += part.result()
+        memory = pool.submit(_long_speech_memory, codec).result()
+    loaded = ToyCodec.load(codec)
+    chosen = [each for language in LANGUAGES for each in held_out(corpus, language, utterances)]
+    sounds = [torch.from_numpy(utterance.waveform) for utterance, _ in chosen[::10]]
+    versus = vocoder_against_griffin_lim(loaded, sounds)
+    return {
+        "table": scores.table(),
+        "vocoder": {name: estimate._asdict() for name, estimate in versus.items()},
+        "speed": speed(loaded, torch.cat(sounds[:5])),
+        "peak megabytes for ten minutes of speech": memory,
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Score a codec and write the numbers; beside the weights also the cards of codec and judge, which show them."""
     parser = argparse.ArgumentParser(prog="python -m labkit.evaluation.codec", description=__doc__)
     parser.add_argument("--utterances", type=int, default=500, help="held-out utterances in each language")
     parser.add_argument(
@@ -328,47 +360,27 @@ def main() -> None:
     parser.add_argument("--codec", type=Path, default=weights_folder() / "toy-codec")
     parser.add_argument("--judge", type=Path, default=weights_folder() / "phoneme-judge")
     parser.add_argument(
-        "--out", type=Path, help="where to write the numbers; default: scores.json beside the codec"
+        "--out",
+        type=output_file,
+        help="where to write the numbers; default: scores.json beside the codec, and both cards with it",
     )
-    arguments = parser.parse_args()
-    codec, corpus = ToyCodec.load(arguments.codec), generate(CorpusSpec())
-    scores = CodecScores()
-    # A process for each language: pocketsphinx and the small networks gain nothing from more threads.
-    with ProcessPoolExecutor(len(LANGUAGES), mp_context=get_context("spawn")) as pool:
-        parts = [
-            pool.submit(
-                _score_language,
-                language,
-                arguments.utterances,
-                arguments.word_judged,
-                arguments.codec,
-                arguments.judge,
-            )
-            for language in LANGUAGES
-        ]
-        for part in parts:
-            scores.rows += part.result()
-        memory = pool.submit(_long_speech_memory, arguments.codec).result()
-    chosen = [each for lang in LANGUAGES for each in held_out(corpus, lang, arguments.utterances)]
-    sounds = [torch.from_numpy(utterance.waveform) for utterance, _ in chosen[::10]]
-    versus = vocoder_against_griffin_lim(codec, sounds)
-    report = {
-        "table": scores.table(),
-        "vocoder": {name: estimate._asdict() for name, estimate in versus.items()},
-        "speed": speed(codec, torch.cat(sounds[:5])),
-        "peak megabytes for ten minutes of speech": memory,
-    }
-    (arguments.codec / "scores.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    spec = CorpusSpec()
-    write_cards(
-        arguments.codec, arguments.judge, report, sentences=spec.sentences, hours=corpus.seconds / 3600
+    options = parser.parse_args(arguments)
+    report = score_codec(
+        options.codec, options.judge, utterances=options.utterances, word_judged=options.word_judged
     )
+    beside = options.codec / "scores.json"
+    out = options.out or beside
+    out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    if out.resolve() == beside.resolve():
+        spec = CorpusSpec()
+        hours = generate(spec).seconds / 3600
+        write_cards(options.codec, options.judge, report, sentences=spec.sentences, hours=hours)
     for row in report["table"]:
         print(
             "{language:4} {steps!s:>9} {measure:32} {value:.4f} [{low:.4f}, {high:.4f}] n={n}".format(**row)
         )
-    for name, estimate in versus.items():
-        print(f"{name:55} {estimate.value:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]")
+    for name, estimate in report["vocoder"].items():
+        print(f"{name:55} {estimate['value']:.4f} [{estimate['low']:.4f}, {estimate['high']:.4f}]")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,16 @@
 """Scores of a speech language model on the paper's tasks: `python -m labkit.evaluation.speech_lm --model FOLDER`.
 
 For each language, task and interleave mode: text to speech (Table 5), speech recognition (Tables 6 and 7) and spoken
-question answering (Table 4), free-running and greedy, judged by others; and the teacher-forced accuracy of the backbone
-and of each MCTP module. Written as one tidy JSON table, with 95% intervals and the ceiling of codec and judge beside.
+question answering (Table 4), judged by others; and the teacher-forced accuracy of the backbone and of each MCTP module.
+Written as one tidy JSON table, with 95% intervals and the ceiling of codec and judge beside.
 
-Rows are kept as they come: an interrupted run goes on where it stopped, a finished one starts anew.
+Answers are free-running: beyond the prompt, nothing of the truth is given. Written answers are decoded greedily and
+freely. Spoken ones are decoded greedily within the mode's layout, which says what tokens each slot may hold
+(`labkit.generation.constraint`), where the paper decodes freely: that they keep to the format and the layout is partly
+by construction.
+
+Rows are kept as they come: an interrupted run goes on where it stopped, and a finished one is taken as it is, unless
+--anew.
 """
 
 from __future__ import annotations
@@ -23,6 +29,7 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
+from labkit.data.corpus import generate
 from labkit.data.phonemes import LANGUAGES
 from labkit.evaluation.cells import (
     TASKS,
@@ -34,6 +41,7 @@ from labkit.evaluation.cells import (
     read_rows,
     write_rows,
 )
+from labkit.evaluation.outputs import output_file
 from labkit.interleave import MODES, mode
 from labkit.model.checkpoint import find_checkpoint
 from labkit.model.layout import read_config
@@ -41,8 +49,8 @@ from labkit.paths import cache_folder, weights_folder
 from labkit.training.release import SCORES, TRAINING, write_card
 
 
-def evaluate(settings: Settings, *, workers: int = 1, anew: bool = True) -> dict[Cell, list[Row]]:
-    """Every cell's rows: those that an interrupted run has left, and all that are missing.
+def evaluate(settings: Settings, *, workers: int = 1, anew: bool = False) -> dict[Cell, list[Row]]:
+    """Every cell's rows: those that an earlier run has left, and all that are missing.
 
     Args:
         settings: what to evaluate.
@@ -63,6 +71,8 @@ def evaluate(settings: Settings, *, workers: int = 1, anew: bool = True) -> dict
     cells = settings.cells()
     rows = {cell: kept for cell in cells if (kept := read_rows(folder, cell)) is not None}
     missing = [cell for cell in cells if cell not in rows]
+    if missing:
+        generate(settings.corpus)  # with a bar, and once: workers find it in the cache
     with tqdm(total=len(cells), initial=len(rows), desc="evaluating", unit="cell") as bar:
         for cell, made in _evaluate(settings, missing, workers):
             write_rows(folder, cell, made)
@@ -111,7 +121,7 @@ def _modules(model: str) -> int:
     return modules
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Score a model, write the numbers and print them."""
     parser = argparse.ArgumentParser(
         prog="python -m labkit.evaluation.speech_lm",
@@ -139,14 +149,21 @@ def main() -> None:
     parser.add_argument("--judge", default=str(weights_folder() / "phoneme-judge"))
     parser.add_argument("--device", default="cpu", help="of the model")
     parser.add_argument("--workers", type=int, default=2, help="processes")
-    parser.add_argument("--out", type=Path, help="default: scores.json in the model's folder")
-    options = vars(parser.parse_args())
-    out, workers = options.pop("out"), options.pop("workers")
+    parser.add_argument("--anew", action="store_true", help="evaluate again what was finished")
+    parser.add_argument(
+        "--out", type=output_file, help="default: scores.json in the model's folder; a hub id needs it said"
+    )
+    options = vars(parser.parse_args(arguments))
+    out, workers, anew = (options.pop(name) for name in ("out", "workers", "anew"))
+    if out is None:
+        if not Path(options["model"]).is_dir():
+            parser.error(f"{options['model']} is not a folder here: say with --out where to write its scores")
+        out = Path(options["model"]) / SCORES
     if options["modes"] is None:
         modules = _modules(options["model"])
         options["modes"] = [name for name, each in MODES.items() if each.modules_needed <= modules]
     settings = Settings(**{name: tuple(v) if isinstance(v, list) else v for name, v in options.items()})
-    table = tidy_table(evaluate(settings, workers=workers))
+    table = tidy_table(evaluate(settings, workers=workers, anew=anew))
     report = {
         "model": Path(settings.model).name,
         **{
@@ -156,7 +173,6 @@ def main() -> None:
         "corpus": asdict(settings.corpus),
         "table": table,
     }
-    out = out or find_checkpoint(settings.model) / SCORES
     out.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if (out.parent / TRAINING).exists():
         write_card(out.parent)

@@ -45,7 +45,7 @@ class RecogniserObjective:
 
     def __call__(self, step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         # Utterances of like length together, so that little of a batch is padding.
-        lengths = torch.tensor([len(each) for each in self.mel])
+        lengths = self._lengths
         middle = int(torch.randint(len(lengths), (1,), generator=generator))
         near = (
             (lengths - lengths[middle]).abs().topk(min(8 * self.batch, len(lengths)), largest=False).indices

@@ -61,7 +61,11 @@ def evaluate_tts(
     *,
     progress: bool = True,
 ) -> list[SpokenRow]:
-    """Let the model say utterances in a mode, free-running, and listen. Every answer is judged, however broken."""
+    """Let the model say utterances in a mode, free-running, and listen. Every answer is judged, however broken.
+
+    Nothing of the truth is given but the text to say. Decoding is greedy within the mode's layout, which says what
+    tokens each slot may hold; the paper decodes freely.
+    """
     prompts = [(text_to_speech(utterance.text), ()) for utterance, _ in pairs]
     answers = system.answer(prompts, mode, progress=progress)
     spoken = zip(pairs, answers, strict=True)

@@ -15,7 +15,7 @@ import numpy as np
 from pocketsphinx import Decoder, get_model_path
 
 from labkit.audio.io import as_mono
-from labkit.data.lexicon import homographs, vocabulary_words
+from labkit.data.lexicon import vocabulary_words
 from labkit.data.texts import text_sentences
 from labkit.evaluation.language_model import write_bigram_model
 from labkit.paths import cache_folder
@@ -115,16 +115,3 @@ def english_word_judge() -> WordJudge:
     """
     sentences = [sentence.words for sentence in text_sentences("en", TEXTS)]
     return WordJudge(vocabulary_words("en"), sentences, cache_folder("word-judge"))
-
-
-def word_judge_reading(heard: HeardWords, word: str) -> str | None:
-    """Name of the reading of the homograph `word` that was heard; None if the word was not.
-
-    Raises:
-        ValueError: if `word` is no English homograph of the corpus.
-    """
-    known = homographs("en")
-    if word not in known:
-        raise ValueError(f"{word!r} is no homograph of the corpus; those are {', '.join(sorted(known))}")
-    sounds = heard.pronunciation(word)
-    return next((reading.name for reading in known[word] if reading.arpabet == sounds), None)

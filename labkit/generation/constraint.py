@@ -61,8 +61,9 @@ class ConstrainedHead:
         vocabulary: says what each id is.
         prompts: to know whether a chunk is open.
         report: gets the counts.
-        measure: also score the whole vocabulary, to count how often the constraint changed the likeliest
-            token. That costs what the cut saves.
+        measure: also score the whole vocabulary, to count in how many slots the constraint, `END_ODDS` included,
+            made another token the likeliest: under greedy choice, another token altogether. Under sampling the count
+            leaves out what chance would have changed anyway. That costs what the cut saves.
     """
 
     def __init__(
@@ -111,16 +112,17 @@ class ConstrainedHead:
         states = zip(self._inside, self._first, strict=True)
         wanted = [self.candidates(inside, slot, first) for inside, first in states]
         if len(set(wanted)) == 1:
-            logits = self._favor_end(self._cut(hidden, wanted[0]), self._rows(wanted[0]), slot)
-            ids = self._rows(wanted[0])[self._choose(logits)]
+            logits, rows = self._cut(hidden, wanted[0]), self._rows(wanted[0])
         else:  # sequences of a batch stand at different places: score all, bar what each may not have
             logits = self._model.head(hidden)
+            rows = self._rows(((0, logits.shape[-1]),))
             barred = torch.ones_like(logits, dtype=torch.bool)
             for row, ranges in enumerate(wanted):
                 barred[row, self._rows(ranges)] = False
-            logits = self._favor_end(logits.masked_fill(barred, -torch.inf), None, slot)
-            ids = self._choose(logits)
-        self._count(hidden, wanted)
+            logits = logits.masked_fill(barred, -torch.inf)
+        logits = self._favor_end(logits, rows, slot)
+        ids = rows[self._choose(logits)]
+        self._count(hidden, logits, rows)
         for row, token in enumerate(ids.tolist()):
             ends = token == self._vocabulary.end_of_audio
             self._first[row] = self._first[row] and not ends
@@ -131,19 +133,18 @@ class ConstrainedHead:
         weight = self._model.backbone.lm_head.weight
         return torch.cat([few_rows_linear(hidden, weight[first:last]) for first, last in ranges], dim=-1)
 
-    def _favor_end(self, logits: torch.Tensor, ids: torch.Tensor | None, slot: Content) -> torch.Tensor:
+    def _favor_end(self, logits: torch.Tensor, ids: torch.Tensor, slot: Content) -> torch.Tensor:
         """Where the schedule ends the first chunk, raise the odds of its end.
 
         Args:
             logits: ``(batch, candidates)``.
-            ids: of the candidates, ``(candidates,)``; None where they are the whole vocabulary.
+            ids: of the candidates, ``(candidates,)``.
             slot: what the schedule wants here.
         """
         first = [f and inside for f, inside in zip(self._first, self._inside, strict=True)]
         if slot is not Content.END_OF_AUDIO or not any(first):
             return logits
-        end = self._vocabulary.end_of_audio
-        column = end if ids is None else int((ids == end).nonzero())
+        column = int((ids == self._vocabulary.end_of_audio).nonzero())
         logits = logits.clone()
         logits[first, column] += math.log(END_ODDS)
         return logits
@@ -155,10 +156,9 @@ class ConstrainedHead:
             self._ids[ranges] = ids.to(self._model.device)
         return self._ids[ranges]
 
-    def _count(self, hidden: torch.Tensor, wanted: Sequence[Ranges]) -> None:
-        self._report.constrained_slots += len(wanted)
-        if not self._measure:
-            return
-        for row, best in enumerate(self._model.head(hidden).argmax(-1).tolist()):
-            allowed = any(first <= best < last for first, last in wanted[row])
-            self._report.constrained_changed += not allowed
+    def _count(self, hidden: torch.Tensor, logits: torch.Tensor, ids: torch.Tensor) -> None:
+        """Count the slots, and those whose likeliest candidate is not the likeliest of the whole vocabulary."""
+        self._report.constrained_slots += len(logits)
+        if self._measure:
+            best = self._model.head(hidden).argmax(-1)
+            self._report.constrained_changed += int((ids[logits.argmax(-1)] != best).sum())

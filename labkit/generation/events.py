@@ -36,8 +36,9 @@ class GenerationReport:
         module_steps: single MCTP module passes.
         slots: tokens per sequence, the longest of the batch.
         constrained_slots: tokens chosen under a constraint on what may win, over all sequences.
-        constrained_changed: how many of them the whole vocabulary would have made something else; counted
-            only where asked for.
+        constrained_changed: how many of them the whole vocabulary, scored as it is, would have made something else;
+            under sampling, in how many of their slots another token would have been the likeliest. Counted only
+            where asked for.
         drafted: tokens that MCTP modules drafted for the backbone to verify.
         accepted: drafts that it confirmed.
     """

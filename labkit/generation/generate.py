@@ -110,7 +110,7 @@ def generate(
         stop_ids: a sequence ends with any of these, whoever makes it. Unless given, the vocabulary's
             ``end_of_turn``, or none without a vocabulary.
         constrained: score only the tokens that can stand in each slot; see `labkit.generation.constraint`.
-        measure_constraint: count how often that changed a token, at the cost of scoring all.
+        measure_constraint: count how often that changed the likeliest token, at the cost of scoring all.
         verified: let the chain draft and the backbone verify; the tokens are Vanilla's, so ``mode`` must be.
         drafts: in verified decoding, tokens to draft per pass; as many as there are modules unless given.
         fallback: ``"public"`` to run any list of counts as the public code does, which falls back to the

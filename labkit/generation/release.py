@@ -20,7 +20,7 @@ from labkit.audio.glm4_voice.codec import (
 )
 from labkit.audio.glm4_voice.decoder_config import CONFIG
 from labkit.audio.sensevoice.features import STATISTICS
-from labkit.checkpoints import CheckpointError, find_folder, read_json
+from labkit.checkpoints import TEXTS, CheckpointError, find_folder, read_json
 from labkit.generation.tasks import Assistant
 from labkit.model import load_speech_lm
 from labkit.model.layout import PLUS_MODEL_TYPES
@@ -134,7 +134,7 @@ def load_release(
     """
     release = release or Release()
     options = {"dtype": dtype, "device": device, "attention": attention, "tell": tell}
-    folder = find_folder(release.model, ["*.json", "*.txt", STATISTICS, WEIGHTS])
+    folder = find_folder(release.model, [*TEXTS, STATISTICS, WEIGHTS])
     if read_json(folder / "config.json", "a checkpoint").get("model_type") in PLUS_MODEL_TYPES:
         model, ears = load_plus(folder, release.front_end, **options)
     else:

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from transformers import Qwen2Config
 
 from labkit.checkpoints import (
+    TEXTS,
     WEIGHTS,
     CheckpointError,
     Tensors,
@@ -35,10 +36,15 @@ from labkit.model.placement import AUTO, accelerators, device_of, dispatch, spre
 from labkit.model.speech_lm import SpeechLM
 
 SHARD_BYTES = 5 * 10**9
+INDEX = "model.safetensors.index.json"
+UNFINISHED = ".part"
 
 
 def save_speech_lm(model: SpeechLM, folder: str | Path, shard_bytes: int = SHARD_BYTES) -> Path:
-    """Write a model in the released layout, in safetensors.
+    """Write a model in the released layout, in safetensors, in place of any that the folder holds.
+
+    All is written beside and put in its place at the end: the old files stay whole as long as they are read from, also
+    where the model was loaded from this very folder.
 
     Args:
         model: to write.
@@ -47,8 +53,7 @@ def save_speech_lm(model: SpeechLM, folder: str | Path, shard_bytes: int = SHARD
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    config = json.dumps(released_config(model), indent=2, sort_keys=True)
-    (folder / "config.json").write_text(config + "\n", encoding="utf-8")
+    texts = {"config.json": json.dumps(released_config(model), indent=2, sort_keys=True)}
     shards = split_shards({name: p.contiguous() for name, p in released_state(model).items()}, shard_bytes)
     files = ["model.safetensors"]
     if len(shards) > 1:
@@ -56,11 +61,22 @@ def save_speech_lm(model: SpeechLM, folder: str | Path, shard_bytes: int = SHARD
         weight_map = {name: file for file, shard in zip(files, shards, strict=True) for name in shard}
         total = sum(p.nbytes for shard in shards for p in shard.values())
         index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
-        text = json.dumps(index, indent=2) + "\n"
-        (folder / "model.safetensors.index.json").write_text(text, encoding="utf-8")
+        texts[INDEX] = json.dumps(index, indent=2)
     for file, shard in zip(files, shards, strict=True):
-        save_file(shard, folder / file, metadata={"format": "pt"})
+        save_file(shard, folder / f"{file}{UNFINISHED}", metadata={"format": "pt"})
+    for file, text in texts.items():
+        (folder / f"{file}{UNFINISHED}").write_text(text + "\n", encoding="utf-8")
+    for file in (*files, *texts):
+        (folder / f"{file}{UNFINISHED}").replace(folder / file)
+    _remove_others(folder, {*files, *texts})
     return folder
+
+
+def _remove_others(folder: Path, written: set[str]) -> None:
+    """Remove an older model's index and files: what an index names is loaded before a file without one."""
+    for path in (folder / INDEX, folder / "model.safetensors", *folder.glob("model-*-of-*.safetensors")):
+        if path.name not in written:
+            path.unlink(missing_ok=True)
 
 
 def split_shards(state: Mapping[str, torch.Tensor], most: int) -> list[dict[str, torch.Tensor]]:
@@ -149,12 +165,12 @@ def fill_placed(
 
 
 def find_checkpoint(source: str | Path) -> Path:
-    """The folder of a checkpoint, brought from the hub unless it is here already.
+    """The folder of a checkpoint with its tokenizer, brought from the hub unless it is here already.
 
     Raises:
         FileNotFoundError: neither a folder nor a hub id that can be reached or is cached.
     """
-    return find_folder(source, ["config.json", *WEIGHTS])
+    return find_folder(source, [*TEXTS, *WEIGHTS])
 
 
 def fill(

@@ -127,7 +127,7 @@ class Trace:
         pieces = self._pieces[name]
         if not pieces:
             raise ValueError(f"{name!r} saw no pass: run the model inside the `with` block")
-        last = max(int(positions.max()) for positions, _ in pieces if positions.numel())
+        last = max((int(positions.max()) for positions, _ in pieces if positions.numel()), default=-1)
         wanted = range(last + 1) if self.positions is None else self.positions
         slot_of = torch.full((last + 2,), -1)  # its last entry serves positions that are -1
         for slot, position in enumerate(wanted):

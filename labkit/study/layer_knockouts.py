@@ -8,7 +8,7 @@ nothing while cutting *up to* layer 4 turns the reading, the audio has read the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -23,7 +23,16 @@ from labkit.study.contrast import Contrast, log_odds
 from labkit.study.positions import Choose, deciding, homograph, positions
 
 SIDES = ("from", "up to", "window")
-WORDS: Mapping[str, Choose] = MappingProxyType({"homograph": homograph, "deciding word": deciding})
+
+
+def homograph_and_deciding(contrast: Contrast) -> list[int]:
+    """The homograph and the word that decides: where the reading can come from either, one cut alone looks harmless."""
+    return sorted({*homograph(contrast), *deciding(contrast)})
+
+
+WORDS: Mapping[str, Choose] = MappingProxyType(
+    {"homograph": homograph, "deciding word": deciding, "both": homograph_and_deciding}
+)
 
 
 @dataclass(frozen=True)
@@ -149,11 +158,30 @@ def knockout_curves(
 
 
 def lost(rows: Sequence[CutRow]) -> dict[tuple[str, str, int], Estimate]:
-    """By word, side and layer: share of the effect of swapping that a cut has, with a 95% interval over contrasts."""
+    """By word, side and layer: share of the effect of swapping that a cut has, with a 95% interval over homographs."""
     groups: dict[tuple[str, str, int], list[CutRow]] = {}
     for row in rows:
         groups.setdefault((row.cut, row.side, row.layer), []).append(row)
-    return {
-        key: ratio([row.plain - row.without for row in own], [row.plain - row.swapped for row in own])
-        for key, own in groups.items()
-    }
+    return {key: _share(own, lambda row: row.plain - row.without) for key, own in groups.items()}
+
+
+def undecided(rows: Sequence[CutRow]) -> Estimate:
+    """The share of the effect of swapping at which a model leans to neither reading, with a 95% interval.
+
+    Who knows nothing of a word is undecided, and no further from the text as it is: a cut that takes everything away
+    can be expected to cost this much, and only a wrong reading costs more.
+    """
+    once = {(row.utterance, row.plain, row.swapped): row for row in rows}
+    return _share(list(once.values()), lambda row: row.plain)
+
+
+def _share(rows: Sequence[CutRow], moved: Callable[[CutRow], float]) -> Estimate:
+    sums: dict[str, list[float]] = {}
+    for row in rows:
+        total = sums.setdefault(row.homograph, [0.0, 0.0])
+        total[0] += moved(row)
+        total[1] += row.plain - row.swapped
+    above, below = zip(*sums.values(), strict=True)
+    if len(sums) == 1:  # one word has no spread between words
+        return Estimate(above[0] / below[0], above[0] / below[0], above[0] / below[0], 1)
+    return ratio(above, below)

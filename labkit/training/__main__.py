@@ -49,7 +49,7 @@ def main(typed: list[str] | None = None) -> None:
     numbers = arguments.stages or stages[1 if arguments.without_stage_0 else 0 :]
     print(f"trained: {pipeline.run(sorted(numbers))}")
     if arguments.out and processes().is_main_process:
-        release(pipeline, max(numbers), arguments.out)
+        release(pipeline, max(numbers), arguments.out, scale=arguments.scale)
         print(
             f"wrote {arguments.out}; score it with: python -m labkit.evaluation.speech_lm --model {arguments.out}"
         )

@@ -4,7 +4,9 @@
 
 Step `s` always takes the same rows of the stream, shared out among processes and batches; every loss is a sum divided
 by the targets of the *whole* step. So the losses do not depend on how many processes there are, nor on how many
-batches a step is cut into. Run it under `accelerate launch` for more processes or machines, FSDP or DeepSpeed.
+batches a step is cut into. Run it under `accelerate launch` for several processes, each with the whole model: that is
+data parallelism, which the tests run with two processes on a CPU. FSDP and DeepSpeed, which share out the model itself,
+have not been tried, and nothing here gathers its parts where a trained model is saved.
 """
 
 from __future__ import annotations
@@ -12,20 +14,23 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
 from labkit.data.packing import PackedRow, collate
 from labkit.model import SpeechLM
 from labkit.training.history import History, Listener
+from labkit.training.identity import check_identity, run_identity, write_identity
 from labkit.training.objective import Measures, SpeechObjective, count_targets
 from labkit.training.optimizers import OPTIMIZERS, learning_rates, make_optimizers
 from labkit.training.precision import PRECISIONS, fast_in_bf16
+from labkit.training.processes import processes
 from labkit.training.stages import Part, Stage
 from labkit.training.stream import RowStream
 
@@ -46,11 +51,12 @@ class LoopSettings:
         optimizer: one of `labkit.training.optimizers.OPTIMIZERS`; the paper's is AdamW.
         precision: "no" (float32), "bf16", or "auto" for bf16 where that is faster.
         log_every: steps per row of the history.
-        checkpoint_every: steps per checkpoint.
+        checkpoint_every: steps per checkpoint, a multiple of `log_every`: rows of a resumed run are then means over as
+            many steps as all others.
         seed: of whatever is drawn at random.
 
     Raises:
-        ValueError: a number that must be positive is not.
+        ValueError: a number that must be positive is not, or `checkpoint_every` is no multiple of `log_every`.
     """
 
     steps: int
@@ -69,6 +75,11 @@ class LoopSettings:
         for name in ("steps", "rows", "batch_rows", "clip", "log_every", "checkpoint_every"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.checkpoint_every % self.log_every:
+            raise ValueError(
+                f"checkpoint_every must be a multiple of log_every, which {self.checkpoint_every} is not of "
+                f"{self.log_every}; a checkpoint between two rows of the history would lose what is not in a row yet"
+            )
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision is auto, no or bf16, not {self.precision!r}")
         if self.optimizer not in OPTIMIZERS:
@@ -82,17 +93,21 @@ def train(
     settings: LoopSettings,
     *,
     folder: Path | None = None,
+    key: object = None,
     listeners: Sequence[Listener] = (),
 ) -> History:
     """Train a model in place through one stage.
 
     Args:
-        model: as the stage before left it, in float32; the stage grows and freezes it.
+        model: as the stage before left it, in float32; the stage grows and freezes it. It trains on accelerate's
+            device and is on its own again at the end.
         stage: what trains.
         stream: the packed rows.
         settings: how long and how fast.
         folder: for checkpoints and the history. A run that finds a checkpoint of its own there goes on from it and
             ends with the losses that an uninterrupted run would have had.
+        key: what tells this run from others beside its stage, settings and parameters, such as its data; anything
+            that JSON can hold.
         listeners: called with every logged row, in the main process.
 
     Returns:
@@ -101,12 +116,17 @@ def train(
 
     Raises:
         StageError: the model does not fit the stage.
-        ValueError: the rows of a step cannot be shared out evenly among processes and batches.
+        ValueError: the rows of a step cannot be shared out evenly among processes and batches, or the folder holds
+            the checkpoint of another run.
         FloatingPointError: a loss is not finite; nothing has been updated with it.
         MemoryError: a batch does not fit; the message names the setting to change.
     """
     stage.prepare(model, torch.Generator().manual_seed(settings.seed))
-    return _Run(model, stage, stream, settings, folder, listeners).run()
+    home = next(model.parameters()).device
+    try:
+        return _Run(model, stage, stream, settings, folder, key, listeners).run()
+    finally:
+        model.to(home)  # accelerate has moved it in place
 
 
 class _Run:
@@ -119,17 +139,16 @@ class _Run:
         stream: RowStream,
         settings: LoopSettings,
         folder: Path | None,
+        key: object,
         listeners: Sequence[Listener],
     ) -> None:
         self.stage, self.stream, self.settings, self.folder = stage, stream, settings, folder
         self.listeners = listeners
-        precision = settings.precision
-        if precision == "auto":
-            precision = "bf16" if fast_in_bf16() else "no"
-        self.accelerator = Accelerator(mixed_precision=precision)
+        self.accelerator = _accelerator(settings.precision)
         self.batches = self._batches_per_step()
         self.accelerator.gradient_accumulation_steps = self.batches
         rates = {part: stage.learning_rates[part] for part in stage.trains} | settings.learning_rates
+        self.identity = run_identity(model, stage, asdict(settings), rates, key)
         optimizers = make_optimizers(model, stage, rates, settings.optimizer)
         warmup = round(settings.warmup * settings.steps)
         self.schedulers = [
@@ -248,7 +267,15 @@ class _Run:
         found = [] if self.folder is None else _checkpoints(self.folder)
         if not found:
             return 0
-        self.accelerator.load_state(str(found[-1]))
+        check_identity(found[-1], self.identity)
+        try:
+            self.accelerator.load_state(str(found[-1]))
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{found[-1]} does not fit: its model is another one, or it was written by one process and is read by "
+                "several, or the other way round; choose another folder, delete this one to start anew, or launch as "
+                "many processes as before"
+            ) from error
         return self.schedulers[0].last_epoch
 
     def _save(self, step: int) -> None:
@@ -257,6 +284,7 @@ class _Run:
         self.accelerator.save_state(str(partial))
         self.accelerator.wait_for_everyone()
         if self._is_main:
+            write_identity(partial, self.identity)
             older = _checkpoints(self.folder)
             partial.replace(self.folder / f"checkpoint-{step:07d}")
             for each in older:
@@ -270,6 +298,16 @@ class _Run:
     @property
     def _listeners(self) -> Sequence[Listener]:
         return self.listeners if self._is_main else ()
+
+
+def _accelerator(precision: str) -> Accelerator:
+    device = processes().device  # asked first, so that it decides how processes find and wait for each other
+    if precision == "auto":
+        precision = "bf16" if fast_in_bf16(device) else "no"
+    # Accelerate holds a process to its first precision; here every run has its own.
+    if AcceleratorState._shared_state.get("_mixed_precision", precision) != precision:
+        AcceleratorState._reset_state()
+    return Accelerator(mixed_precision=precision)
 
 
 def _checkpoints(folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 pipeline = Pipeline(recipe("toy"))
 pipeline.run(range(5))                      # stages 0 to 4; goes on where an earlier run was stopped
-pipeline.folder / "stage-4" / "model"       # config.json, model.safetensors, the tokenizer, a card
+pipeline.model_folder(4)                    # config.json, model.safetensors, the tokenizer, run.json
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -27,46 +27,18 @@ from labkit.data.texts import text_sentences
 from labkit.data.word_tokens import SaidTokens
 from labkit.model import SpeechLM, load_speech_lm, save_speech_lm
 from labkit.model.growth import grow_backbone, grow_chain, place_audio_tokens
-from labkit.model.mctp import MCTPChain
 from labkit.model.sizes import size_config
 from labkit.paths import cache_folder, digest
 from labkit.training.ablations import restart_layer
 from labkit.training.history import Listener
-from labkit.training.loop import LoopSettings, train
+from labkit.training.loop import train
 from labkit.training.processes import processes
 from labkit.training.recipes import Recipe
-from labkit.training.stages import STAGES, Part, Stage
+from labkit.training.stages import STAGES, Part
 from labkit.training.stream import RowStream
 from labkit.training.train_codec import codec_training, save_codec
+from labkit.training.trainings import Training, with_chain_of, without_chain
 from labkit.vocabulary import Vocabulary, load_tokenizer, train_toy_tokenizer
-
-
-@dataclass(frozen=True)
-class Training:
-    """One training of a stage; most stages are one, some begin or end with another.
-
-    Attributes:
-        folder: of its checkpoints, history and model.
-        stage: what trains.
-        settings: how long and how fast.
-        ratios: sampling ratio by dataset.
-        start: makes the model to start from, in float32.
-        finish: makes the model to keep from the trained one.
-        record: what to note of it, beside what every training notes.
-    """
-
-    folder: Path
-    stage: Stage
-    settings: LoopSettings
-    ratios: dict[str, float]
-    start: Callable[[], SpeechLM]
-    finish: Callable[[SpeechLM], SpeechLM] = lambda model: model
-    record: dict[str, object] = field(default_factory=dict)
-
-    @property
-    def model(self) -> Path:
-        """Where its model lies once it is trained."""
-        return self.folder / "model"
 
 
 class Pipeline:
@@ -88,7 +60,7 @@ class Pipeline:
         codec: Path | None = None,
         pretrained: bool = True,
     ) -> None:
-        self.recipe, self.pretrained = recipe, pretrained
+        self.recipe, self.pretrained, self.codec_folder = recipe, pretrained, codec
         if codec is None and recipe.codec is not None:
             codec = train_codec(recipe)
         self.codec = ToyCodec.load(codec)
@@ -109,16 +81,15 @@ class Pipeline:
         Raises:
             FileNotFoundError: a stage's predecessor has not been trained.
         """
-        model = None
-        for number in stages:
-            for training in self.trainings(number):
-                model = training.model
-                if not (model / "model.safetensors").exists():
-                    self._train(training, listeners)
-                    processes().wait_for_everyone()  # the main process is still writing the model
-        if model is None:
+        numbers = list(stages)
+        if not numbers:
             raise ValueError("no stage to train; give at least one of 0 to 4")
-        return model
+        self._check_predecessors(numbers)
+        for training in (each for number in numbers for each in self.trainings(number)):
+            if not training.is_done:
+                self._train(training, listeners)
+                processes().wait_for_everyone()  # the main process is still writing the model
+        return training.model
 
     def model_folder(self, number: int) -> Path:
         """Where the model of a stage lies once it is trained."""
@@ -130,11 +101,12 @@ class Pipeline:
         ratios, deepening, listening = ratios_of(recipe.mixture, number), recipe.deepening, recipe.listening
         only = Training(folder, stage, recipe.stages[number], ratios, lambda: self._start(number))
         if number == 1 and deepening:
+            drawn = ratios_of(recipe.mixture, 2)
             deeper = Training(
-                folder / f"deeper-{digest(asdict(deepening))}",
+                folder / f"deeper-{digest([asdict(deepening), drawn])}",
                 replace(stage, top=deepening.layers),
                 deepening.settings,
-                ratios_of(recipe.mixture, 2),
+                drawn,
                 lambda: grow_backbone(_load(only.model), deepening.layers),
                 record={"layers on top": deepening.layers},
             )
@@ -176,7 +148,7 @@ class Pipeline:
         """The text tokenizer with special and audio tokens, trained once on the recipe's texts."""
         folder = self.folder / "tokenizer"
         with processes().main_process_first():
-            if not (folder / "tokenizer_config.json").exists():
+            if not folder.is_dir():
                 texts = [
                     sentence.text
                     for language in self.recipe.corpus.languages
@@ -185,7 +157,9 @@ class Pipeline:
                 corpus = generate(self.recipe.corpus)
                 texts += [corpus[index].text for index in corpus.indices(split="train")]
                 made = train_toy_tokenizer(texts, self.codec.size, self.recipe.text_vocabulary)
-                made.save_pretrained(folder)
+                partial = folder.with_name("tokenizer.partial")
+                made.save_pretrained(partial)
+                partial.replace(folder)
         return load_tokenizer(folder)
 
     @cached_property
@@ -212,9 +186,26 @@ class Pipeline:
             past.append(asdict(self.recipe.listening))
         return self.folder / f"stage-{number}-{digest(past)}"
 
+    def _is_first(self, number: int) -> bool:
+        """Whether no stage comes before this one."""
+        return number == 0 or (number == 1 and not self.pretrained)
+
+    def _check_predecessors(self, numbers: Sequence[int]) -> None:
+        """Before hours of speaking and tokenising: is there, or will there be, what each stage starts from?"""
+        for place, number in enumerate(numbers):
+            done = all(training.is_done for training in self.trainings(number))
+            if done or self._is_first(number) or number - 1 in numbers[:place]:
+                continue
+            before = self.trainings(number - 1)[-1]
+            if not before.is_done:
+                raise FileNotFoundError(
+                    f"stage {number} starts from stage {number - 1}, but there is no model at {before.model}; train "
+                    "that first"
+                )
+
     def _start(self, number: int) -> SpeechLM:
         """The model that a stage starts from, in float32."""
-        if number == 0 or (number == 1 and not self.pretrained):
+        if self._is_first(number):
             vocabulary = Vocabulary.from_tokenizer(self.tokenizer)
             layers = self.recipe.layers
             changed = {} if layers is None else {"num_hidden_layers": layers}
@@ -222,12 +213,7 @@ class Pipeline:
             generator = torch.Generator().manual_seed(self.recipe.seed)
             model = SpeechLM.from_config(config, generator=generator, attention=_attention())
             return self._with_audio_tokens(model) if number else model
-        before = self.model_folder(number - 1)
-        if not before.is_dir():
-            raise FileNotFoundError(
-                f"stage {number} starts from stage {number - 1}, but there is no model at {before}; train that first"
-            )
-        model = _load(before)
+        model = _load(self.model_folder(number - 1))
         if number == 2 and self.recipe.random_module:
             # Before training: a run that is resumed finds its module in the checkpoint.
             grow_chain(model, 1, torch.Generator().manual_seed(self.recipe.stages[2].seed))
@@ -268,18 +254,6 @@ class Pipeline:
         }
         (partial / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
         partial.replace(training.model)
-
-
-def without_chain(model: SpeechLM) -> SpeechLM:
-    """The same model, in place, with no modules: what only the backbone learns is learned in half the time."""
-    model.chain = MCTPChain(model.config, 0)
-    return model
-
-
-def with_chain_of(model: SpeechLM, other: SpeechLM) -> SpeechLM:
-    """The model, in place, with another one's modules."""
-    model.chain = other.chain
-    return model
 
 
 def _load(folder: Path) -> SpeechLM:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
+
+PATIENCE = timedelta(hours=24)
+"""How long processes wait for one another. The first one speaks the corpus, trains its codec and tokenises the audio
+for all, which takes longer than the ten minutes after which torch would give up."""
 
 
 def processes() -> PartialState:
@@ -11,4 +17,4 @@ def processes() -> PartialState:
 
     Accelerate joins processes without a GPU only where it is told of the CPU, and whoever asks first decides for all.
     """
-    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=PATIENCE)

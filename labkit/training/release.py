@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import torch
 
 from labkit.data.corpus import CorpusSpec
+from labkit.data.mixture import ratios_of
 from labkit.model import load_speech_lm, save_speech_lm
 from labkit.training.pipeline import Pipeline
+from labkit.training.recipes import RECIPES, Recipe
 from labkit.training.stages import STAGES
 
 TRAINING, SCORES, CARD = "training.json", "scores.json", "README.md"
@@ -31,10 +34,10 @@ else.
 
 ## Training
 
-Seed {seed}, {optimizer}, cosine, {machine}.{start}
+Seed {seed}, {optimizer}, cosine.{start}{earlier}
 
-| stage | steps | tokens a step | learning rate | minutes | loss at the end | accuracy at the end |
-|---|---|---|---|---|---|---|
+| stage | steps | tokens a step | learning rate | minutes | machine | loss at the end | accuracy at the end |
+|---|---|---|---|---|---|---|---|
 {stages}
 
 Losses are in nats a token: the backbone's, then the mean of the modules'.
@@ -44,6 +47,10 @@ _START = """
 
 The first module's layer started from random weights and the later modules from copies of it. The paper copies the
 backbone's last layer; lesson 06 trains both."""
+
+_EARLIER = f"""
+
+Some of its stages were trained with an earlier version of the recipe; `{TRAINING}` has the one that was used."""
 
 _SCORES = """
 ## Scores
@@ -59,8 +66,11 @@ tokens, decoded and judged the same way.
 _OPTIMIZERS = {"adamw": "AdamW", "muon": "Muon for the layers' matrices and AdamW for the rest"}
 
 
-def release(pipeline: Pipeline, number: int, folder: Path) -> Path:
+def release(pipeline: Pipeline, number: int, folder: Path, *, scale: float = 1.0) -> Path:
     """Write the model of a stage to a folder, in half precision, with all that says where it comes from.
+
+    Args:
+        scale: by which the steps of the pipeline's recipe were multiplied (`Recipe.scaled`).
 
     Raises:
         FileNotFoundError: that stage, or one before it, has not been trained.
@@ -76,10 +86,15 @@ def release(pipeline: Pipeline, number: int, folder: Path) -> Path:
         for training in pipeline.trainings(each)
     ]
     recipe = pipeline.recipe
-    options = "" if pipeline.pretrained else " --without-stage-0"
-    stages = " ".join(map(str, range(first, number + 1)))
+    options = [] if pipeline.pretrained else ["--without-stage-0"]
+    if pipeline.codec_folder is not None:
+        options += ["--codec", str(pipeline.codec_folder)]
+    if scale != 1.0:
+        options += ["--scale", str(scale)]
+    options += ["--stages", *map(str, range(first, number + 1))]
     training = {
-        "command": f"python -m labkit.training {recipe.name}{options} --stages {stages} --out FOLDER",
+        "command": f"python -m labkit.training {recipe.name} {shlex.join(options)} --out FOLDER",
+        "scale": scale,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "modules": model.num_modules,
         "seed": recipe.seed,
@@ -110,8 +125,8 @@ def write_card(folder: Path) -> None:
         command=training["command"],
         seed=training["seed"],
         optimizer=_OPTIMIZERS[settings["optimizer"]],
-        machine=training["runs"][-1]["machine"],
         start=_START if training["modules"] and training["runs"][-1]["recipe"].get("random_module") else "",
+        earlier="" if _as_today(training) else _EARLIER,
         stages="\n".join(map(_stage_row, training["runs"])),
     )
     if (folder / SCORES).exists():
@@ -124,6 +139,30 @@ def _corpus(spec: Mapping) -> str:
     """The spec of a corpus as one would write it, its defaults left out."""
     usual = json.loads(json.dumps(asdict(CorpusSpec())))
     return f"CorpusSpec({', '.join(f'{name}={value!r}' for name, value in spec.items() if value != usual[name])})"
+
+
+def _as_today(training: Mapping) -> bool:
+    """Whether today's recipes of these names train every run as it was trained; none to compare with counts as yes."""
+    scale = training.get("scale", 1.0)  # which older files do not have
+    pairs = [(run, RECIPES.get(run["recipe"]["name"])) for run in training["runs"]]
+    return all(now is None or _trains(now.scaled(scale), run) for run, now in pairs)
+
+
+def _trains(recipe: Recipe, run: Mapping) -> bool:
+    """Whether a recipe trains a run as it was trained. What it does only after the run does not matter."""
+    number, then, now = run["stage"], run["recipe"], json.loads(json.dumps(asdict(recipe)))
+    deepened = number == 1 and "layers on top" in run
+    apart = {"stages", "mixture"}
+    apart |= {"random_module"} if number < 2 else set()
+    apart |= {"deepening"} if number < 2 and not deepened else set()
+    apart |= {"listening"} if number < 4 else set()
+    if any(then.get(name) != value for name, value in now.items() if name not in apart):
+        return False
+    if run.get("listening"):
+        return True  # its settings and ratios are among what was compared
+    ratios = ratios_of(recipe.mixture, 2 if deepened else number)
+    own = deepened or then["stages"][str(number)] == now["stages"][str(number)]
+    return own and run["sampling ratios"] == ratios
 
 
 def _stage_row(run: Mapping) -> str:
@@ -144,7 +183,7 @@ def _stage_row(run: Mapping) -> str:
         name += ", the backbone alone: recognition"
     return (
         f"| {number} {name} | {settings['steps']} | {tokens} | {rates} | {run['seconds'] / 60:.0f} "
-        f"| {losses} | {accuracies} |"
+        f"| {run['machine']} | {losses} | {accuracies} |"
     )
 
 

@@ -64,12 +64,8 @@ class Stage:
     weight_decay: float = 0.0
     top: int | None = None
 
-    def prepare(self, model: SpeechLM, generator: torch.Generator) -> SpeechLM:
-        """Grow the chain for this stage and freeze what does not train, in place.
-
-        Args:
-            model: at the end of an earlier stage, or resumed within this one.
-            generator: draws the first module's projection.
+    def check(self, model: SpeechLM) -> None:
+        """Refuse a model that this stage cannot start from.
 
         Raises:
             StageError: the model has more modules than the stage trains, or none where it needs some.
@@ -84,6 +80,18 @@ class Stage:
                 f"stage {self.number} ({self.name}) trains the chain too, but the model has no MCTP modules; "
                 "run stages 2 and 3 first"
             )
+
+    def prepare(self, model: SpeechLM, generator: torch.Generator) -> SpeechLM:
+        """Grow the chain for this stage and freeze what does not train, in place.
+
+        Args:
+            model: at the end of an earlier stage, or resumed within this one.
+            generator: draws the first module's projection.
+
+        Raises:
+            StageError: see `check`.
+        """
+        self.check(model)
         if self.modules:
             grow_chain(model, self.modules, generator)
         model.requires_grad_(False)

@@ -1,7 +1,10 @@
-"""One stage on your own data, from any checkpoint in the released layout: `python -m labkit.training.train_stage`.
+"""One stage on your own data, from any model of the lab's own: `python -m labkit.training.train_stage`.
 
     python -m labkit.training.train_stage 2 --start labkit/weights/speech-lm-stage-1 --data tts.jsonl asr.jsonl \\
         --ratios 1 0.5 --steps 500 --run runs/one-module --out models/one-module
+
+The model is in the released layout and speaks the audio tokens of a toy codec: the shipped one, or one that
+`labkit.training.train_codec` made. VITA-Audio's own checkpoints speak GLM-4-Voice's tokens and are refused.
 
 Data are JSON lines as the release has them (`labkit.data.messages`), one file per dataset. The run folder keeps the
 checkpoint, the history and TensorBoard's files; the same command again goes on where it was stopped. For several
@@ -19,13 +22,14 @@ from labkit.audio.toy import ToyCodec
 from labkit.data.audio_tokens import AudioTokens
 from labkit.data.faults import POLICIES
 from labkit.data.speech_data import SpeechData
+from labkit.generation.matching import check_match
 from labkit.interleave import MODES
 from labkit.model import load_speech_lm, save_speech_lm
 from labkit.training.loop import LoopSettings, train
 from labkit.training.processes import processes
 from labkit.training.stages import STAGES, Part, stage
 from labkit.training.stream import RowStream
-from labkit.vocabulary import load_tokenizer
+from labkit.vocabulary import Vocabulary, load_tokenizer
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--on-fault", choices=POLICIES, default="fail", help="a faulty sample stops the run, or is skipped"
     )
-    made.add_argument("--codec", type=Path, help="folder of the codec; the shipped one unless given")
+    made.add_argument("--codec", type=Path, help="folder of a toy codec; the shipped one unless given")
     made.add_argument(
         "--modes", nargs="+", choices=tuple(MODES), default=["boost"], help="layouts of spoken answers"
     )
@@ -73,13 +77,21 @@ def main(arguments: list[str] | None = None) -> None:
     files = {path.stem: path for path in options.data}
     if len(files) != len(options.data):
         raise SystemExit("two data files have the same name; datasets are told apart by it")
-    tokenizer, state = load_tokenizer(options.start), processes()
+    shares = dict(zip(files, ratios, strict=True))
+    rates = {part: rate for part in Part if (rate := getattr(options, f"{part}_rate")) is not None}
+    settings = LoopSettings(options.steps, options.rows, options.batch_rows, rates, seed=options.seed)
+    # What does not fit is refused before the audio is tokenised, which takes long.
+    tokenizer, codec = load_tokenizer(options.start), ToyCodec.load(options.codec)
+    model = load_speech_lm(options.start, dtype=torch.float32)
+    check_match(model, Vocabulary.from_tokenizer(tokenizer), codec)
+    stage(options.stage).check(model)
+    state = processes()
     with state.main_process_first():  # which tokenises the audio for all
         data = SpeechData(
             files,
-            dict(zip(files, ratios, strict=True)),
+            shares,
             tokenizer,
-            audio=AudioTokens(ToyCodec.load(options.codec)),
+            audio=AudioTokens(codec),
             length=options.tokens,
             modes=options.modes,
             seed=options.seed,
@@ -88,10 +100,9 @@ def main(arguments: list[str] | None = None) -> None:
         )
     if state.is_main_process and data.faults:
         print(data.faults)
-    rates = {part: rate for part in Part if (rate := getattr(options, f"{part}_rate")) is not None}
-    settings = LoopSettings(options.steps, options.rows, options.batch_rows, rates, seed=options.seed)
-    model = load_speech_lm(options.start, dtype=torch.float32)
-    train(model, stage(options.stage), RowStream(data.rows), settings, folder=options.run)
+    stream = RowStream(data.rows)
+    key = {"start": options.start, "ratios": shares, "tokens": options.tokens, "modes": options.modes}
+    train(model, stage(options.stage), stream, settings, folder=options.run, key=key)
     if state.is_main_process:
         print(data.report)
         save_speech_lm(model, options.out)

@@ -20,7 +20,12 @@ SCALE = "Cividis"  # made to look alike to all eyes, and as a gray
 
 
 def alignment_map(
-    script: Script, weights: ArrayLike, *, attended: ArrayLike | None = None, title: str = ""
+    script: Script,
+    weights: ArrayLike,
+    *,
+    attended: ArrayLike | None = None,
+    measure: str = "attention",
+    title: str = "",
 ) -> go.Figure:
     """The paper's Fig. 1a: text against audio, with the time in which each word truly sounds framed.
 
@@ -28,6 +33,7 @@ def alignment_map(
         script: of the utterance.
         weights: ``(audio, words)``, as `labkit.study.alignment.word_weights` gives them.
         attended: ``(audio,)`` a word for each audio token, drawn as dots.
+        measure: what the weights are, on the color bar.
         title: one line.
 
     Raises:
@@ -46,10 +52,10 @@ def alignment_map(
             x=middles,
             y=list(range(len(script.words))),
             text=labels,
-            hovertemplate="%{text}<br>attention %{z:.0%}<extra></extra>",
+            hovertemplate=f"%{{text}}<br>{measure} %{{z:.0%}}<extra></extra>",
             colorscale=SCALE,
             zmin=0,
-            colorbar={"tickformat": ".0%", "thickness": 14, "title": {"text": "attention", "side": "right"}},
+            colorbar={"tickformat": ".0%", "thickness": 14, "title": {"text": measure, "side": "right"}},
         )
     )
     x, y = [], []

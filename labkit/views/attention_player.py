@@ -25,6 +25,7 @@ MOST_COLUMNS = 240
 """Columns that are drawn; the audio tokens of longer speech share them, since no screen shows more."""
 
 ONE_HEAD = "one head"
+SHARED = "share of the attention on words"
 NO_MAPS: Mapping[str, ArrayLike] = MappingProxyType({})
 
 
@@ -35,8 +36,8 @@ class AttentionPlayer(LiveWidget):
         attention: of the utterance, as `labkit.study.alignment_weights.attend_words` gives it.
         waveform: ``(samples,)`` of its audio tokens.
         sample_rate: in Hz.
-        maps: further maps by name, each ``(audio, words)``, such as the chosen heads' together; the first is shown
-            first.
+        maps: further maps by name, each ``(audio, words)``, words' shares of the attention on words, such as those of
+            the chosen heads together; the first is shown first.
         context: audio tokens that sound before and after one that is clicked.
 
     Raises:
@@ -139,12 +140,11 @@ class AttentionPlayer(LiveWidget):
 
     def show_static(self) -> None:
         weights = self.matrix(self.look)
-        title = (
-            self.look["map"]
-            if self.look["map"] != ONE_HEAD
-            else f"{self.look['place']} head {self.look['head']}"
-        )
-        show(alignment_map(self._attention.script, weights, title=title))
+        if self.look["map"] == ONE_HEAD:
+            title, measure = f"{self.look['place']} head {self.look['head']}", "attention"
+        else:
+            title, measure = self.look["map"], SHARED
+        show(alignment_map(self._attention.script, weights, measure=measure, title=title))
         if len(self._waveform):
             display(play(self._waveform, self._sample_rate, " ".join(self._attention.script.words)))
 

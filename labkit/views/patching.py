@@ -87,12 +87,15 @@ def hook_label(hook: str) -> str:
     return parts[1] if parts[0] == "backbone" else f"m{parts[1]}"
 
 
-def cut_figure(values: Mapping[tuple[str, str, int], Estimate], title: str) -> go.Figure:
+def cut_figure(
+    values: Mapping[tuple[str, str, int], Estimate], title: str, *, undecided: float | None = None
+) -> go.Figure:
     """Curves over layers of what is lost when the audio does not see a word there, with 95% intervals.
 
     Args:
         values: by word, side and layer, as `labkit.study.layer_knockouts.lost` gives them.
         title: one line.
+        undecided: what is lost where a model leans to neither reading, drawn as a line.
 
     Raises:
         ValueError: nothing to show.
@@ -120,6 +123,8 @@ def cut_figure(values: Mapping[tuple[str, str, int], Estimate], title: str) -> g
     figure.add_hline(
         1, line={"color": GRAY, "dash": "dot"}, annotation_text="as much as swapping the deciding word"
     )
+    if undecided is not None:
+        figure.add_hline(undecided, line={"color": GRAY, "dash": "dash"}, annotation_text="neither reading")
     figure.update_xaxes(title="layer", dtick=1)
     figure.update_yaxes(title="log-odds lost", tickformat=".0%")
     return style(figure, title, 440)

@@ -50,24 +50,6 @@ def speed_curves(takes: Sequence[Take], *, title: str = "") -> go.Figure:
                 showlegend=place == 0,
                 hovertemplate=f"{name}: token %{{y}}, %{{x:.0f}} ms<br>made by the {maker}<extra></extra>",
             )
-        if take.first_sound is not None:
-            when = 1000 * take.first_sound
-            height = sum(time <= 1000 * take.sounds[0].tokens_at for time in times)
-            figure.add_scatter(
-                x=[when],
-                y=[height],
-                mode="markers",
-                marker={
-                    "color": VERMILION,
-                    "symbol": "star",
-                    "size": 15,
-                    "line": {"width": 1, "color": "white"},
-                },
-                name="first sound",
-                legendgroup="first sound",
-                showlegend=place == 0,
-                hovertemplate=f"{name}: first sound %{{x:.0f}} ms<extra></extra>",
-            )
         figure.add_annotation(
             x=times[-1],
             y=len(times),
@@ -78,6 +60,42 @@ def speed_curves(takes: Sequence[Take], *, title: str = "") -> go.Figure:
             yshift=4,
             font={"size": 17},
         )
+    _mark_first_sounds(figure, takes)
     figure.update_xaxes(title_text="milliseconds of the model's work", rangemode="tozero")
     figure.update_yaxes(title_text="tokens", rangemode="tozero")
     return style(figure, title, height=520)
+
+
+def _mark_first_sounds(figure: go.Figure, takes: Sequence[Take]) -> None:
+    """Stars on top of everything else, named one above the other, for two modes may be ready at the same time."""
+    sounding = [take for take in takes if take.first_sound is not None]
+    for place, take in enumerate(sorted(sounding, key=lambda take: take.first_sound)):
+        name = take.mode.name.capitalize()
+        when = 1000 * take.first_sound
+        height = sum(mark.seconds <= take.sounds[0].tokens_at for mark in take.marks)
+        figure.add_scatter(
+            x=[when],
+            y=[height],
+            mode="markers",
+            marker={
+                "color": VERMILION,
+                "symbol": "star",
+                "size": 15,
+                "line": {"width": 1, "color": "white"},
+            },
+            name="first sound",
+            legendgroup="first sound",
+            showlegend=place == 0,
+            hovertemplate=f"{name}: first sound %{{x:.0f}} ms<extra></extra>",
+        )
+        figure.add_annotation(
+            x=when,
+            y=height,
+            text=f"{name} sounds",
+            ax=30,
+            ay=70 - 20 * place,
+            xanchor="left",
+            arrowcolor=VERMILION,
+            arrowwidth=1.5,
+            font={"size": 14, "color": VERMILION},
+        )

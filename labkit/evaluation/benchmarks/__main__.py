@@ -13,11 +13,9 @@ import argparse
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from labkit.audio.toy import ToyCodec
-from labkit.checkpoints import find_folder
 from labkit.data.faults import Faults
 from labkit.evaluation.benchmarks.answering import BenchmarkRow, Examiner
 from labkit.evaluation.benchmarks.catalog import BENCHMARKS, benchmark, read_benchmark
@@ -26,10 +24,13 @@ from labkit.evaluation.benchmarks.run import benchmark_measures, run_items
 from labkit.evaluation.judges.interface import Panel, WritingJudge
 from labkit.evaluation.judges.paraformer import PARAFORMER, ParaformerJudge
 from labkit.evaluation.judges.whisper import LARGE_V3, WhisperJudge
+from labkit.evaluation.outputs import output_file
+from labkit.evaluation.provenance import code_digest, weights_stamp
 from labkit.generation.release import DECODER, TOKENIZER, Release, load_release
 from labkit.generation.tasks import Assistant
 from labkit.interleave import MODES, mode
 from labkit.model import load_speech_lm
+from labkit.model.checkpoint import find_checkpoint
 from labkit.paths import cache_folder, digest
 from labkit.vocabulary import load_tokenizer
 
@@ -116,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-new-tokens", type=int, default=2048)
     parser.add_argument("--steps", type=int, default=10, help="Euler steps of the codec")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", type=Path, required=True, help="the table, as tidy JSON")
+    parser.add_argument("--out", type=output_file, required=True, help="the table, as tidy JSON")
     return parser
 
 
@@ -139,7 +140,7 @@ def _read(options: argparse.Namespace) -> tuple[dict[tuple[str, str], list[Item]
 def _assistant(options: argparse.Namespace) -> Assistant:
     if options.toy_codec:
         model = load_speech_lm(options.model, device=options.device)
-        tokenizer = load_tokenizer(find_folder(options.model, ["*.json", "*.txt"]))
+        tokenizer = load_tokenizer(find_checkpoint(options.model))
         return Assistant(model, tokenizer, ToyCodec.load(options.toy_codec))
     return load_release(Release(options.model, options.tokenizer, options.decoder), device=options.device)
 
@@ -164,12 +165,11 @@ def _examine(examiner: Examiner, how: str) -> Any:
 def _key(options: argparse.Namespace, items: list[Item]) -> str:
     """Names what the rows of a split follow from; equal keys, equal rows."""
     names = ("model", "tokenizer", "decoder", "toy_codec", "english_judge", "chinese_judge")
-    settings = {
+    settings: dict[str, Any] = {
         name: getattr(options, name) for name in (*names, "batch", "max_new_tokens", "steps", "constrained")
     }
-    folder = Path(options.model)
-    files = sorted(folder.glob("*.safetensors*")) if folder.is_dir() else []
-    settings["weights"] = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    settings["code"] = code_digest()
+    settings["weights"] = [weights_stamp(getattr(options, name)) for name in names if getattr(options, name)]
     settings["items"] = [(item.name, item.messages, item.references) for item in items]
     return digest(settings)
 

@@ -107,13 +107,3 @@ def paper_rows(table: int) -> list[PaperRow]:
         for benchmark, numbers in _SPEECH[table].items()
         for model, percent in numbers.items()
     ]
-
-
-def paper_drop(model: str) -> float:
-    """How much of the mean S -> T accuracy a model loses on the way to S -> S (Table 4); the paper says "only 9%".
-
-    Raises:
-        KeyError: no such model in Table 4.
-    """
-    written, spoken = _TABLE_4[model][-2:]
-    return 1 - spoken / written

@@ -15,7 +15,7 @@ from typing import Any
 from labkit.data.corpus import Corpus, CorpusSpec, generate
 from labkit.data.speaking import replace_bytes
 from labkit.evaluation.asr import WrittenRow, text_units
-from labkit.evaluation.cells import CODEC, ORIGINAL, Cell, Row, Settings, cell_measures
+from labkit.evaluation.cells import CODEC, ORIGINAL, WORLD, Cell, Row, Settings, cell_measures
 from labkit.evaluation.listener import sounds
 from labkit.evaluation.speech_lm import evaluate
 from labkit.evaluation.spoken_qa import QuestionRow
@@ -24,14 +24,13 @@ from labkit.model.checkpoint import find_checkpoint
 from labkit.model.layout import read_config
 from labkit.paths import weights_folder
 from labkit.statistics import Estimate, ratio
-from labkit.training.recipes import TOY
 
 STAGES = ("S1", "S2", "S3", "S4")
 RESULTS = Path(__file__).parents[1] / "results"
 """The tables of the shipped models."""
 
-HELD_OUT = replace(TOY.corpus, sentences=0, validation=0, test=400, probes=100)
-"""The toy recipe's world without what is learned from: 400 held-out utterances for each cell, and as many questions."""
+HELD_OUT = replace(WORLD, test=400, probes=100)
+"""400 held-out utterances for each cell, and as many questions."""
 
 WORST = 3
 """Cases kept of each stage, language and mode, for who wants to hear what went wrong."""

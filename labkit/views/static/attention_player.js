@@ -72,9 +72,11 @@ export default {
       single.forEach((each) => { each.hidden = shown.map !== ONE_HEAD; });
       const weights = typed(Float32Array, model.get("weights"));
       if (!weights.length) return;
-      const most = map.show(weights);
+      // The maps share out what goes to words; a single head's attention goes elsewhere, too.
+      const measure = shown.map === ONE_HEAD ? "of the attention" : "of the attention on words";
+      const most = map.show(weights, measure);
       const colors = [0, 0.25, 0.5, 0.75, 1].map(cividis).join(",");
-      scale.replaceChildren(el("span", {}, "0 %"), el("i", { class: "lab-ramp", style: `background:linear-gradient(90deg,${colors})` }), el("span", {}, `${(100 * most).toFixed(0)} % of attention`));
+      scale.replaceChildren(el("span", {}, "0 %"), el("i", { class: "lab-ramp", style: `background:linear-gradient(90deg,${colors})` }), el("span", {}, `${(100 * most).toFixed(0)} % ${measure}`));
       view.root.dataset.look = shown.map === ONE_HEAD ? `${shown.place} ${shown.head} ${shown.row} ${shown.copy}` : shown.map;
     }
     view.listen("change:weights", draw);

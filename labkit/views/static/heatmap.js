@@ -19,6 +19,7 @@ export function createHeatmap({ words, times, rate, tokens, perColumn, peaks, pi
   const columns = Math.ceil(tokens / perColumn);
   const seconds = tokens / rate;
   let weights = null;
+  let measure = "";
   let most = 1;
   let cursor = [0, 0];
   const canvas = el("canvas", { "aria-hidden": "true" });
@@ -79,7 +80,7 @@ export function createHeatmap({ words, times, rate, tokens, perColumn, peaks, pi
     labels.forEach((label, index) => label.classList.toggle("lab-chosen", index === cursor[1]));
     if (!weights) return;
     const share = weights[cursor[0] * words.length + cursor[1]];
-    told.textContent = `${((cursor[0] * perColumn) / rate).toFixed(2)} s · “${words[cursor[1]]}” gets ${(100 * share).toFixed(1)} % of the attention`;
+    told.textContent = `${((cursor[0] * perColumn) / rate).toFixed(2)} s · “${words[cursor[1]]}” gets ${(100 * share).toFixed(1)} % ${measure}`;
     if (show) mark.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
@@ -105,7 +106,8 @@ export function createHeatmap({ words, times, rate, tokens, perColumn, peaks, pi
     root,
     told,
     canvas,
-    show(values) {
+    show(values, what) {
+      measure = what;
       weights = values;
       most = Math.max(1e-6, ...values);
       draw();

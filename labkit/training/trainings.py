@@ -1,0 +1,57 @@
+"""One training of a stage as data, and a model without its modules for what the backbone learns alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from labkit.model import SpeechLM
+from labkit.model.mctp import MCTPChain
+from labkit.training.loop import LoopSettings
+from labkit.training.stages import Stage
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a stage; most stages are one, some begin or end with another.
+
+    Attributes:
+        folder: of its checkpoints, history and model.
+        stage: what trains.
+        settings: how long and how fast.
+        ratios: sampling ratio by dataset.
+        start: makes the model to start from, in float32.
+        finish: makes the model to keep from the trained one.
+        record: what to note of it, beside what every training notes.
+    """
+
+    folder: Path
+    stage: Stage
+    settings: LoopSettings
+    ratios: dict[str, float]
+    start: Callable[[], SpeechLM]
+    finish: Callable[[SpeechLM], SpeechLM] = lambda model: model
+    record: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def model(self) -> Path:
+        """Where its model lies once it is trained."""
+        return self.folder / "model"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its model is there."""
+        return (self.model / "model.safetensors").exists()
+
+
+def without_chain(model: SpeechLM) -> SpeechLM:
+    """The same model, in place, with no modules: what only the backbone learns is learned in half the time."""
+    model.chain = MCTPChain(model.config, 0)
+    return model
+
+
+def with_chain_of(model: SpeechLM, other: SpeechLM) -> SpeechLM:
+    """The model, in place, with another one's modules."""
+    model.chain = other.chain
+    return model
