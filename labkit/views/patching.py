@@ -127,7 +127,9 @@ def cut_figure(
         figure.add_hline(undecided, line={"color": GRAY, "dash": "dash"}, annotation_text="neither reading")
     figure.update_xaxes(title="layer", dtick=1)
     figure.update_yaxes(title="log-odds lost", tickformat=".0%")
-    return style(figure, title, 440)
+    style(figure, title, 470)
+    # Three words and two sides take two rows of legend, and the title goes above both.
+    return figure.update_layout(title={"y": 0.97, "yanchor": "top"}, margin={"t": 120})
 
 
 def _percent(share: float) -> str:

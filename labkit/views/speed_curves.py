@@ -67,9 +67,11 @@ def speed_curves(takes: Sequence[Take], *, title: str = "") -> go.Figure:
 
 
 def _mark_first_sounds(figure: go.Figure, takes: Sequence[Take]) -> None:
-    """Stars on top of everything else, named one above the other, for two modes may be ready at the same time."""
-    sounding = [take for take in takes if take.first_sound is not None]
-    for place, take in enumerate(sorted(sounding, key=lambda take: take.first_sound)):
+    """Stars on top of everything else, and their times in words, for two of them may lie on each other."""
+    sounding = sorted(
+        (take for take in takes if take.first_sound is not None), key=lambda take: take.first_sound
+    )
+    for place, take in enumerate(sounding):
         name = take.mode.name.capitalize()
         when = 1000 * take.first_sound
         height = sum(mark.seconds <= take.sounds[0].tokens_at for mark in take.marks)
@@ -88,14 +90,17 @@ def _mark_first_sounds(figure: go.Figure, takes: Sequence[Take]) -> None:
             showlegend=place == 0,
             hovertemplate=f"{name}: first sound %{{x:.0f}} ms<extra></extra>",
         )
+    if sounding:
+        when = [f"{take.mode.name.capitalize()} {1000 * take.first_sound:.0f} ms" for take in sounding]
         figure.add_annotation(
-            x=when,
-            y=height,
-            text=f"{name} sounds",
-            ax=30,
-            ay=70 - 20 * place,
-            xanchor="left",
-            arrowcolor=VERMILION,
-            arrowwidth=1.5,
-            font={"size": 14, "color": VERMILION},
+            text="first sound<br>" + "<br>".join(when),
+            x=1,
+            y=0.02,
+            xref="paper",
+            yref="paper",
+            xanchor="right",
+            yanchor="bottom",
+            align="right",
+            showarrow=False,
+            font={"size": 15, "color": VERMILION},
         )
