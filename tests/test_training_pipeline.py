@@ -294,6 +294,31 @@ def test_one_stage_refuses_what_does_not_fit_before_it_reads_the_data(tmp_path, 
         train_stage.main(["2", "--start", str(weights_folder() / "speech-lm-stage-3"), *where])
 
 
+def test_one_stage_of_a_released_checkpoint_on_glm_4_voices_tokens(trained, tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    released, samples = releases.release(), trained._samples / "train"
+    where = [
+        "--run",
+        str(tmp_path / "run"),
+        "--out",
+        str(tmp_path / "out"),
+        "--data",
+        str(samples / "tts-en.jsonl"),
+    ]
+    size = ["--steps", "2", "--rows", "2", "--tokens", "512", "--codec", str(released.tokenizer)]
+    train_stage.main(["4", "--start", str(released.model), *where, *size])
+    before, after = (load_speech_lm(path, tell=None) for path in (released.model, tmp_path / "out"))
+    assert after.num_modules == before.num_modules == 10
+    moved = (
+        before.state_dict()["backbone.lm_head.weight"].float()
+        - after.state_dict()["backbone.lm_head.weight"].float()
+    )
+    assert moved.abs().max() > 0
+    [kept] = (tmp_path / "cache" / "audio-tokens").glob("*.txt")
+    heard = {int(token) for line in kept.read_text().splitlines() for token in line.rstrip(".").split()[2:]}
+    assert max(heard) < Vocabulary.from_tokenizer(load_tokenizer(tmp_path / "out")).audio_count
+
+
 def test_one_stage_on_data_of_ones_own(trained, tmp_path, capsys):
     samples = trained._samples / "train"
     broken = tmp_path / "mine.jsonl"

@@ -13,12 +13,12 @@ import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from labkit.audio.codec import Codec
 from labkit.audio.io import AudioInputError, load_audio
 from labkit.paths import cache_folder
 
@@ -26,17 +26,17 @@ DIGEST_BYTES = 16
 LINE = re.compile(r"([0-9a-f]{32}) (\d+)((?: \d+)*)\.")
 
 
-def codec_fingerprint(codec: Codec, name: str | None = None) -> str:
+def codec_fingerprint(codec: Tokenizes, name: str | None = None) -> str:
     """A name for all that decides a codec's tokens: a digest of its tokenizer's weights and of its numeric settings.
 
     Args:
-        name: what to call a codec that has no `tokenizer` whose weights could be read; it must be another name for
-            every version of the codec that makes other tokens.
+        name: what to call a codec that has no `tokenizer` (or `model`, where it is itself one) whose weights could be
+            read; it must be another name for every version of the codec that makes other tokens.
 
     Raises:
-        ValueError: the codec has no `tokenizer` and no name was given.
+        ValueError: the codec has no such weights and no name was given.
     """
-    tokenizer = getattr(codec, "tokenizer", None)
+    tokenizer = getattr(codec, "tokenizer", None) or getattr(codec, "model", None)
     if name is not None:
         described = [name]
     elif hasattr(tokenizer, "state_dict"):
@@ -56,6 +56,23 @@ def codec_fingerprint(codec: Codec, name: str | None = None) -> str:
     return digest.hexdigest()
 
 
+class Tokenizes(Protocol):
+    """What makes audio tokens of sound: a codec, or a tokenizer that cannot speak, such as GLM-4-Voice's.
+
+    Attributes:
+        sample_rate: in Hz, at which it is given sound.
+        size: number of different audio tokens.
+        token_rate: audio tokens per second.
+    """
+
+    sample_rate: int
+    size: int
+    token_rate: float
+
+    def encode(self, waveform: object, sample_rate: int) -> torch.Tensor:
+        """Audio tokens ``(tokens,)``."""
+
+
 class AudioTokens:
     """Audio tokens by audio file, computed where the cache does not have them.
 
@@ -68,7 +85,7 @@ class AudioTokens:
         ValueError: see `codec_fingerprint`.
     """
 
-    def __init__(self, codec: Codec, *, name: str | None = None, folder: Path | None = None) -> None:
+    def __init__(self, codec: Tokenizes, *, name: str | None = None, folder: Path | None = None) -> None:
         self.codec = codec
         folder = cache_folder("audio-tokens") if folder is None else Path(folder)
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,11 @@
-"""One stage on your own data, from any model of the lab's own: `python -m labkit.training.train_stage`.
+"""One stage on your own data, from any checkpoint in the released layout: `python -m labkit.training.train_stage`.
 
     python -m labkit.training.train_stage 2 --start labkit/weights/speech-lm-stage-1 --data tts.jsonl asr.jsonl \\
         --ratios 1 0.5 --steps 500 --run runs/one-module --out models/one-module
 
-The model is in the released layout and speaks the audio tokens of a toy codec: the shipped one, or one that
-`labkit.training.train_codec` made. VITA-Audio's own checkpoints speak GLM-4-Voice's tokens and are refused.
+`--codec` says whose audio tokens the model speaks: those of a toy codec, the shipped one unless another is named, or
+GLM-4-Voice's, as VITA-Audio's own checkpoints do (`--start VITA-MLLM/VITA-Audio-Boost --codec
+THUDM/glm-4-voice-tokenizer`). Speech is only heard here, so no decoder is needed.
 
 Data are JSON lines as the release has them (`labkit.data.messages`), one file per dataset. The run folder keeps the
 checkpoint, the history and TensorBoard's files; the same command again goes on where it was stopped. For several
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from labkit.audio.glm4_voice.codec import PREPROCESSOR, GLM4VoiceTokenizer
 from labkit.audio.toy import ToyCodec
 from labkit.data.audio_tokens import AudioTokens
 from labkit.data.faults import POLICIES
@@ -25,6 +27,7 @@ from labkit.data.speech_data import SpeechData
 from labkit.generation.matching import check_match
 from labkit.interleave import MODES
 from labkit.model import load_speech_lm, save_speech_lm
+from labkit.model.checkpoint import find_checkpoint
 from labkit.training.loop import LoopSettings, train
 from labkit.training.processes import processes
 from labkit.training.stages import STAGES, Part, stage
@@ -48,7 +51,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--on-fault", choices=POLICIES, default="fail", help="a faulty sample stops the run, or is skipped"
     )
-    made.add_argument("--codec", type=Path, help="folder of a toy codec; the shipped one unless given")
+    made.add_argument(
+        "--codec",
+        help="folder of a toy codec, or folder or hub id of GLM-4-Voice's tokenizer; the shipped codec unless given",
+    )
     made.add_argument(
         "--modes", nargs="+", choices=tuple(MODES), default=["boost"], help="layouts of spoken answers"
     )
@@ -68,6 +74,21 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def load_ears(source: str | None) -> ToyCodec | GLM4VoiceTokenizer:
+    """What makes audio tokens of speech.
+
+    Args:
+        source: folder of a toy codec, folder or hub id of GLM-4-Voice's tokenizer, or None for the shipped toy codec.
+
+    Raises:
+        FileNotFoundError: there is no such folder or hub id, or a file is missing.
+        CheckpointError: files that are broken or do not fit.
+    """
+    if source is None or (Path(source).is_dir() and not (Path(source) / PREPROCESSOR).is_file()):
+        return ToyCodec.load(source)
+    return GLM4VoiceTokenizer.load(source)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Train one stage."""
     options = parser().parse_args(arguments)
@@ -81,7 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
     rates = {part: rate for part in Part if (rate := getattr(options, f"{part}_rate")) is not None}
     settings = LoopSettings(options.steps, options.rows, options.batch_rows, rates, seed=options.seed)
     # What does not fit is refused before the audio is tokenised, which takes long.
-    tokenizer, codec = load_tokenizer(options.start), ToyCodec.load(options.codec)
+    tokenizer, codec = load_tokenizer(find_checkpoint(options.start)), load_ears(options.codec)
     model = load_speech_lm(options.start, dtype=torch.float32)
     check_match(model, Vocabulary.from_tokenizer(tokenizer), codec)
     stage(options.stage).check(model)

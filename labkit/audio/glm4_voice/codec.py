@@ -47,14 +47,19 @@ class GLM4VoiceTokenizer:
         extractor: transformers' log-mels for it.
 
     Attributes:
-        samples_per_token: at the 16 kHz that the encoder hears.
+        sample_rate: in Hz, that the encoder hears.
+        size: number of different audio tokens.
+        token_rate: audio tokens per second.
+        samples_per_token: at `sample_rate`.
         piece: samples of the longest piece that is heard at once, 30 seconds.
     """
 
     def __init__(self, model: WhisperVQ, extractor: WhisperFeatureExtractor) -> None:
         self.model, self.extractor = model.eval(), extractor
+        self.sample_rate, self.size = extractor.sampling_rate, model.config.codes
         frame = 2 * extractor.hop_length  # the second convolution halves the rate
         self.samples_per_token = frame * model.config.pooling
+        self.token_rate = self.sample_rate / self.samples_per_token
         self.piece = frame * model.config.positions
 
     def encode(self, waveform: object, sample_rate: int) -> torch.Tensor:
@@ -65,9 +70,9 @@ class GLM4VoiceTokenizer:
         Raises:
             AudioInputError: no audio, or a sample rate that cannot be brought to 16 kHz.
         """
-        channels, rate = as_channels(waveform, sample_rate), self.extractor.sampling_rate
+        channels = as_channels(waveform, sample_rate)
         try:
-            samples = resample(channels[:1], int(sample_rate), rate)[0]
+            samples = resample(channels[:1], int(sample_rate), self.sample_rate)[0]
         except ValueError as error:
             raise AudioInputError(str(error)) from error
         pieces = samples.split(self.piece)
@@ -92,7 +97,7 @@ class GLM4VoiceTokenizer:
         """Log-mels `(batch, mel_bins, frames)` and mask `(batch, frames)` of 16 kHz pieces, filled up to `samples`."""
         made = self.extractor(
             [piece.numpy() for piece in pieces],
-            sampling_rate=self.extractor.sampling_rate,
+            sampling_rate=self.sample_rate,
             padding="max_length",
             max_length=samples,
             return_attention_mask=True,
@@ -267,14 +272,14 @@ class GLM4VoiceCodec(Codec):
     """
 
     def __init__(self, tokenizer: GLM4VoiceTokenizer, decoder: GLM4VoiceDecoder) -> None:
-        codes = tokenizer.model.config.codes
-        if codes != decoder.flow.config.codes:
+        codes = decoder.flow.config.codes
+        if tokenizer.size != codes:
             raise WeightsError(
-                f"the tokenizer has {codes} codes, the decoder {decoder.flow.config.codes}: they do not belong together"
+                f"the tokenizer has {tokenizer.size} codes, the decoder {codes}: they do not belong together"
             )
         self.tokenizer, self.decoder = tokenizer, decoder
-        self.sample_rate, self.size = decoder.sample_rate, codes
-        self.token_rate = tokenizer.extractor.sampling_rate / tokenizer.samples_per_token
+        self.sample_rate, self.size = decoder.sample_rate, tokenizer.size
+        self.token_rate = tokenizer.token_rate
 
     def encode(self, waveform: object, sample_rate: int) -> torch.Tensor:
         """Audio tokens `(tokens,)`, one for every 80 ms begun; longer than 30 seconds, as the release splits it."""
