@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 
@@ -67,6 +68,23 @@ class ContinuousEncoder(ABC):
         Raises:
             AudioInputError: if `waveform` is empty, too short, holds NaN or infinity, or is no audio.
         """
+
+
+class SpeechTokenizer(Protocol):
+    """What makes audio tokens of sound: a codec, or a tokenizer that cannot speak, such as GLM-4-Voice's.
+
+    Attributes:
+        sample_rate: in Hz, at which it is given sound.
+        size: number of different audio tokens.
+        token_rate: audio tokens per second.
+    """
+
+    sample_rate: int
+    size: int
+    token_rate: float
+
+    def encode(self, waveform: object, sample_rate: int) -> torch.Tensor:
+        """Audio tokens ``(tokens,)``."""
 
 
 class Codec(ABC):

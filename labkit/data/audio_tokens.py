@@ -13,12 +13,12 @@ import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from labkit.audio.codec import SpeechTokenizer
 from labkit.audio.io import AudioInputError, load_audio
 from labkit.paths import cache_folder
 
@@ -26,7 +26,7 @@ DIGEST_BYTES = 16
 LINE = re.compile(r"([0-9a-f]{32}) (\d+)((?: \d+)*)\.")
 
 
-def codec_fingerprint(codec: Tokenizes, name: str | None = None) -> str:
+def codec_fingerprint(codec: SpeechTokenizer, name: str | None = None) -> str:
     """A name for all that decides a codec's tokens: a digest of its tokenizer's weights and of its numeric settings.
 
     Args:
@@ -56,23 +56,6 @@ def codec_fingerprint(codec: Tokenizes, name: str | None = None) -> str:
     return digest.hexdigest()
 
 
-class Tokenizes(Protocol):
-    """What makes audio tokens of sound: a codec, or a tokenizer that cannot speak, such as GLM-4-Voice's.
-
-    Attributes:
-        sample_rate: in Hz, at which it is given sound.
-        size: number of different audio tokens.
-        token_rate: audio tokens per second.
-    """
-
-    sample_rate: int
-    size: int
-    token_rate: float
-
-    def encode(self, waveform: object, sample_rate: int) -> torch.Tensor:
-        """Audio tokens ``(tokens,)``."""
-
-
 class AudioTokens:
     """Audio tokens by audio file, computed where the cache does not have them.
 
@@ -85,7 +68,9 @@ class AudioTokens:
         ValueError: see `codec_fingerprint`.
     """
 
-    def __init__(self, codec: Tokenizes, *, name: str | None = None, folder: Path | None = None) -> None:
+    def __init__(
+        self, codec: SpeechTokenizer, *, name: str | None = None, folder: Path | None = None
+    ) -> None:
         self.codec = codec
         folder = cache_folder("audio-tokens") if folder is None else Path(folder)
         folder.mkdir(parents=True, exist_ok=True)

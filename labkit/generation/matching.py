@@ -1,24 +1,13 @@
 """Whether a model, its tokenizer and its codec were made for each other."""
 
-from typing import Protocol
-
+from labkit.audio.codec import SpeechTokenizer
 from labkit.model import SpeechLM
 from labkit.vocabulary import Vocabulary
 
 MOST_SPARE_ROWS = 512  # rows that a model may have beyond its tokenizer's ids, from padding
 
 
-class Sized(Protocol):
-    """A codec, or one half of it.
-
-    Attributes:
-        size: number of different audio tokens.
-    """
-
-    size: int
-
-
-def check_match(model: SpeechLM, vocabulary: Vocabulary, codec: Sized) -> None:
+def check_match(model: SpeechLM, vocabulary: Vocabulary, codec: SpeechTokenizer) -> None:
     """Refuse parts that do not belong together, before they make nonsense.
 
     Args:
