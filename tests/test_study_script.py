@@ -7,8 +7,9 @@ from speech import corpus, speech_model, system, true_answer
 from labkit.evaluation.answers import SpeechSystem
 from labkit.interleave import BALANCE, BOOST, MODES, VANILLA, parse
 from labkit.model.knockouts import Knockout
-from labkit.model.selectors import tokens_marked
-from labkit.study.continuation import go_on
+from labkit.model.selectors import tokens_at, tokens_marked
+from labkit.study.continuation import go_on, go_on_each
+from labkit.study.masking import all_but_own, all_text, making
 from labkit.study.script import script
 from labkit.vocabulary import Chat
 from labkit.vocabulary.prompts import text_to_speech
@@ -131,6 +132,28 @@ def test_a_change_is_in_force_and_knows_its_rows(speaker):
     cut = go_on(speaker, scripts, spans, VANILLA, change=change, keep_logits=True, progress=False)
     assert sorted(seen) == list(range(len(scripts)))
     assert all(not torch.allclose(one.logits[0], two.logits[0]) for one, two in zip(free, cut, strict=True))
+
+
+@pytest.mark.parametrize("mode", [VANILLA, TWO], ids=["vanilla", "two modules"])
+def test_what_comes_before_is_read_once_for_several_changes_and_tells_none_of_another(speaker, mode):
+    scripts = [script(speaker, each, mode) for each in PROBES]
+    spans = spans_of(scripts)
+
+    def hiding(words):
+        def change(rows):
+            rows_of = [making(scripts[row], mode, spans[row]) for row in rows]
+            hidden = [words(scripts[row]) for row in rows]
+            return speaker.model.knocked_out([Knockout(tokens_at(*rows_of), tokens_at(*hidden))])
+
+        return change
+
+    changes = [None, hiding(all_text), hiding(all_but_own), None]
+    at_once = go_on_each(speaker, scripts, spans, mode, changes, progress=False)
+    assert at_once[0] == at_once[3]
+    assert at_once[0] != at_once[1]
+    for change, together in zip(changes, at_once, strict=True):
+        alone = go_on(speaker, scripts, spans, mode, change=change, progress=False)
+        assert [each.codes for each in together] == [each.codes for each in alone]
 
 
 def test_bad_spans_are_refused(speaker):

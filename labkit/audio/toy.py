@@ -71,8 +71,8 @@ class ToyCodec(Codec):
     def decode(self, tokens: torch.Tensor | Sequence[int], steps: int = 10, *, seed: int = 0) -> torch.Tensor:
         """Waveform `(1280 * tokens,)` in `steps` Euler steps; the same seed gives the same sound."""
         stream = self.stream(steps, seed=seed)
-        blocks = self.check_tokens(tokens).split(BLOCK_TOKENS)
-        return torch.cat([*(stream.push(block) for block in blocks), stream.finish()])
+        *blocks, last = self.check_tokens(tokens).split(BLOCK_TOKENS)
+        return torch.cat([*(stream.push(block) for block in blocks), stream.finish(last)])
 
     def stream(self, steps: int | Sequence[int] = STREAMING_STEPS, *, seed: int = 0) -> ToyStream:
         return ToyStream(self, steps, seed)
@@ -176,8 +176,10 @@ class ToyStream(DecodeStream):
     def push(self, tokens: torch.Tensor | Sequence[int]) -> torch.Tensor:
         return self._advance(self._codec.check_tokens(tokens), final=False)
 
-    def finish(self) -> torch.Tensor:
-        sound = self._advance(torch.zeros(0, dtype=torch.long), final=True)
+    def finish(self, tokens: torch.Tensor | Sequence[int] = ()) -> torch.Tensor:
+        """All sound that is left, after some last tokens: one pass for both is cheaper than two."""
+        last = self._codec.check_tokens(tokens) if len(tokens) else torch.zeros(0, dtype=torch.long)
+        sound = self._advance(last, final=True)
         self._finished = True
         return sound
 

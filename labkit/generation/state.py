@@ -1,6 +1,7 @@
 """Everything that a generation remembers, in one object; the model itself remembers nothing."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -30,6 +31,12 @@ class HiddenRows:
         self._first, self._pieces = column, [rows]
         return rows
 
+    def copy(self) -> "HiddenRows":
+        """The same rows, which go on by themselves from here; no tensor is copied."""
+        other = HiddenRows(self._first)
+        other._pieces = list(self._pieces)
+        return other
+
     def crop(self, stop: int) -> None:
         """Forget the rows from column ``stop`` on."""
         if self._pieces:
@@ -37,6 +44,16 @@ class HiddenRows:
 
     def _joined(self) -> torch.Tensor:
         return self._pieces[0] if len(self._pieces) == 1 else torch.cat(self._pieces, dim=1)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How far a generation has come, to go back to; see `GenerationState.mark`."""
+
+    length: int
+    seen: tuple[int, ...]
+    next_module: int
+    hidden: tuple[HiddenRows, ...]
 
 
 class GenerationState:
@@ -180,6 +197,18 @@ class GenerationState:
         self.length = length
         for stage in range(self.modules + 1):
             self.seen[stage] = max(min(self.seen[stage], length), stage)
+        self._forget(num_layers)
+
+    def mark(self) -> Mark:
+        """How far this generation has come: `rewind` takes back whatever follows, as often as one likes."""
+        hidden = tuple(rows.copy() for rows in self._hidden)
+        return Mark(self.length, tuple(self.seen), self.next_module, hidden)
+
+    def rewind(self, mark: Mark, num_layers: int) -> None:
+        """Take back all that was made since a mark of this same generation; `num_layers` as for `crop`."""
+        self.length, self.seen, self.next_module = mark.length, list(mark.seen), mark.next_module
+        self._hidden = [rows.copy() for rows in mark.hidden]
+        self.finished.zero_()
         self._forget(num_layers)
 
     def _forget(self, num_layers: int) -> None:

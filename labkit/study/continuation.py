@@ -71,6 +71,50 @@ def go_on(
         ScheduleError: the mode needs more modules than the model has.
         ValueError: as many spans as scripts are needed, none empty or beginning after the true audio.
     """
+    made: dict[int, Continuation] = {}
+    for rows, batch in _batches(system, scripts, spans, mode, keep_logits, progress, title):
+        with change(rows) if change else nullcontext():
+            made |= zip(rows, batch.speak(batch.read()), strict=True)
+    return [made[index] for index in range(len(scripts))]
+
+
+@torch.inference_mode()
+def go_on_each(
+    system: SpeechSystem,
+    scripts: Sequence[Script],
+    spans: Sequence[range],
+    mode: InterleaveMode,
+    changes: Sequence[Change | None],
+    *,
+    progress: bool = True,
+    title: str = "speaking",
+) -> list[list[Continuation]]:
+    """`go_on` under each of several changes; what comes before the spans is read once for all of them.
+
+    So no change may touch a row before the one that makes a span's first audio token (in modes with modules: before
+    the row of the backbone from which that token's module goes on). Use `go_on` for one that does.
+    """
+    made: list[dict[int, Continuation]] = [{} for _ in changes]
+    for rows, batch in _batches(system, scripts, spans, mode, False, progress, title):
+        state = batch.read()
+        mark = state.mark()
+        for change, own in zip(changes, made, strict=True):
+            with change(rows) if change else nullcontext():
+                own |= zip(rows, batch.speak(state), strict=True)
+            state.rewind(mark, system.model.config.num_hidden_layers)
+    return [[own[index] for index in range(len(scripts))] for own in made]
+
+
+def _batches(
+    system: SpeechSystem,
+    scripts: Sequence[Script],
+    spans: Sequence[range],
+    mode: InterleaveMode,
+    keep_logits: bool,
+    progress: bool,
+    title: str,
+) -> Iterator[tuple[list[int], _Batch]]:
+    """Scripts that are continued together, with their indices."""
     mode.require_modules(system.model.num_modules)
     if len(scripts) != len(spans):
         raise ValueError(f"{len(scripts)} scripts, but {len(spans)} spans; give one for each")
@@ -80,18 +124,14 @@ def go_on(
     plans = [_plan(script, span) for script, span in zip(scripts, spans, strict=True)]
     # Scripts that begin alike share most of what is known beforehand, which one pass reads at once.
     order = sorted(range(len(scripts)), key=lambda index: plans[index].index(FREE))
-    made: dict[int, Continuation] = {}
     with tqdm(total=len(scripts), desc=title, unit="utterance", disable=not progress) as bar:
         for start in range(0, len(order), system.batch):
             rows = order[start : start + system.batch]
-            with change(rows) if change else nullcontext():
-                made |= zip(
-                    rows,
-                    _speak(system, [scripts[i] for i in rows], [plans[i] for i in rows], mode, keep_logits),
-                    strict=True,
-                )
+            yield (
+                rows,
+                _Batch(system, [scripts[i] for i in rows], [plans[i] for i in rows], mode, keep_logits),
+            )
             bar.update(len(rows))
-    return [made[index] for index in range(len(scripts))]
 
 
 def _plan(script: Script, span: range) -> list[int]:
@@ -103,41 +143,62 @@ def _plan(script: Script, span: range) -> list[int]:
     return answer + [FREE] * (len(span) - len(inside))
 
 
-def _speak(
-    system: SpeechSystem,
-    scripts: Sequence[Script],
-    plans: Sequence[list[int]],
-    mode: InterleaveMode,
-    keep_logits: bool,
-) -> Iterator[Continuation]:
-    model, vocabulary = system.model, system.vocabulary
-    known = min(plan.index(FREE) for plan in plans)
-    while mode.maker(known) is not None:  # a module reads what its backbone pass has left
-        known -= 1
-    prompts = [
-        script.ids[: script.prompt] + tuple(plan[:known]) for script, plan in zip(scripts, plans, strict=True)
-    ]
-    slots = max(map(len, plans)) - known
-    # Who is done earlier goes on as it likes; nobody listens.
-    wanted = torch.tensor([plan[known:] + [FREE] * (known + slots - len(plan)) for plan in plans])
-    wanted = wanted.to(model.device)
-    audio = model.backbone.lm_head.weight[vocabulary.audio_offset : vocabulary.size]
-    kept: list[torch.Tensor] = []
+class _Batch:
+    """Scripts that are continued together, in two steps: what is known is read, and then the model speaks."""
 
-    def head(hidden: torch.Tensor, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        logits = linear(hidden, audio)
-        chosen = logits.argmax(-1) + vocabulary.audio_offset
-        return torch.where(wanted[:, index] == FREE, chosen, wanted[:, index]), logits
+    def __init__(
+        self,
+        system: SpeechSystem,
+        scripts: Sequence[Script],
+        plans: Sequence[list[int]],
+        mode: InterleaveMode,
+        keep_logits: bool,
+    ) -> None:
+        self.model, self.vocabulary, self.mode = system.model, system.vocabulary, mode
+        self.plans, self.keep_logits = plans, keep_logits
+        self.known = [plan.index(FREE) for plan in plans]
+        if mode.modules_needed:  # who makes a slot depends on its place, which is to be the same in every row
+            common = min(self.known)
+            while mode.maker(common) is not None:  # a module reads what its backbone pass has left
+                common -= 1
+            self.known = [common] * len(plans)
+        laid_out = list(zip(scripts, plans, self.known, strict=True))
+        self.prompts = [script.ids[: script.prompt] + tuple(plan[:known]) for script, plan, known in laid_out]
+        self.slots = max(len(plan) - known for _, plan, known in laid_out)
+        # Who is done earlier goes on as it likes; nobody listens.
+        rest = [plan[known:] for _, plan, known in laid_out]
+        self.wanted = torch.tensor([own + [FREE] * (self.slots - len(own)) for own in rest])
+        self.wanted = self.wanted.to(self.model.device)
 
-    state = GenerationState(model, prompts, slots, mode.modules_needed)
-    made = []
-    for step in decode(model, state, lambda index: mode.maker(index + known), head, slots):
-        made.append(step.ids)
-        if keep_logits:
-            kept.append(step.logits.float().cpu())
-    ids = torch.stack(made, 1).tolist()
-    logits = torch.stack(kept, 1) if keep_logits else None
-    for row, plan in enumerate(plans):
-        free = [place for place in range(len(plan) - known) if plan[known + place] == FREE]
-        codes = vocabulary.audio_codes([ids[row][place] for place in free])
-        yield Continuation(tuple(codes), None if logits is None else logits[row, free])
+    def read(self) -> GenerationState:
+        """All that is known but its last token, whose row makes the first token that is not."""
+        shorter = [prompt[:-1] for prompt in self.prompts]
+        state = GenerationState(self.model, shorter, self.slots + 1, self.mode.modules_needed)
+        state.advance(self.model, 0)
+        return state
+
+    def speak(self, state: GenerationState) -> Iterator[Continuation]:
+        """Each script's continuation from what was read."""
+        vocabulary, wanted = self.vocabulary, self.wanted
+        audio = self.model.backbone.lm_head.weight[vocabulary.audio_offset : vocabulary.size]
+
+        def head(hidden: torch.Tensor, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+            logits = linear(hidden, audio)
+            chosen = logits.argmax(-1) + vocabulary.audio_offset
+            return torch.where(wanted[:, index] == FREE, chosen, wanted[:, index]), logits
+
+        def maker(index: int) -> int | None:
+            return self.mode.maker(index + self.known[0])
+
+        state.append(torch.tensor([prompt[-1] for prompt in self.prompts], device=self.model.device))
+        made, kept = [], []
+        for step in decode(self.model, state, maker, head, self.slots):
+            made.append(step.ids)
+            if self.keep_logits:
+                kept.append(step.logits.float().cpu())
+        ids = torch.stack(made, 1).tolist()
+        logits = torch.stack(kept, 1) if self.keep_logits else None
+        for row, (plan, known) in enumerate(zip(self.plans, self.known, strict=True)):
+            free = [place for place in range(len(plan) - known) if plan[known + place] == FREE]
+            codes = vocabulary.audio_codes([ids[row][place] for place in free])
+            yield Continuation(tuple(codes), None if logits is None else logits[row, free])

@@ -20,7 +20,7 @@ from labkit.interleave import InterleaveMode
 from labkit.model.knockouts import Knockout
 from labkit.model.selectors import tokens_at
 from labkit.statistics import Estimate, clustered_proportion
-from labkit.study.continuation import Change, go_on
+from labkit.study.continuation import Change, Continuation, go_on_each
 from labkit.study.script import Script, script
 from labkit.study.verdict import Verdict, Window, listen, window
 
@@ -136,16 +136,10 @@ def mask_homographs(
     rows: list[MaskedRow] = []
     # What a mask leaves as it was is said alike under several conditions, and need not be heard twice.
     heard: dict[tuple[int, tuple[int, ...]], Verdict] = {}
+    made = _said(system, scripts, mode, conditions, progress)
     for condition in conditions:
-        read = scripts.swapped if condition.swapped else scripts.plain
-        spans = [
-            range(max(0, scope.word.start - condition.earlier), scope.audio.stop) for scope in scripts.windows
-        ]
-        made = go_on(
-            system, read, spans, mode,
-            change=cutting(system, read, scripts.windows, mode, condition), progress=progress, title=condition.name,
-        )  # fmt: skip
-        listened = zip(probes, scripts.windows, scripts.codes, spans, made, strict=True)
+        spans = scripts.spans(condition.earlier)
+        listened = zip(probes, scripts.windows, scripts.codes, spans, made[condition], strict=True)
         for (utterance, partner), scope, true, span, own in tqdm(
             listened, "listening", len(probes), unit="utterance", disable=not progress, leave=False
         ):
@@ -164,6 +158,25 @@ def mask_homographs(
                 )
             )
     return rows
+
+
+def _said(
+    system: SpeechSystem,
+    scripts: Scripts,
+    mode: InterleaveMode,
+    conditions: Sequence[Condition],
+    progress: bool,
+) -> dict[Condition, list[Continuation]]:
+    """What the model says under every condition. Those of one text and one beginning share what comes before it."""
+    made = {}
+    for swapped, earlier in dict.fromkeys((each.swapped, each.earlier) for each in conditions):
+        alike = [each for each in conditions if (each.swapped, each.earlier) == (swapped, earlier)]
+        read = scripts.swapped if swapped else scripts.plain
+        changes = [cutting(system, read, scripts.windows, mode, each) for each in alike]
+        title = f"speaking under {len(alike)} of {len(conditions)} conditions"
+        said = go_on_each(system, read, scripts.spans(earlier), mode, changes, progress=progress, title=title)
+        made |= zip(alike, said, strict=True)
+    return made
 
 
 class Scripts:
@@ -187,6 +200,10 @@ class Scripts:
         self.windows = [
             window(plain, partner) for plain, (_, partner) in zip(self.plain, probes, strict=True)
         ]
+
+    def spans(self, earlier: int = 0) -> list[range]:
+        """What the model says of each: from so many audio tokens before the word's onset to the window's end."""
+        return [range(max(0, each.word.start - earlier), each.audio.stop) for each in self.windows]
 
 
 def cutting(
