@@ -12,7 +12,7 @@ from labkit.model import SpeechLM
 from labkit.model.mctp import MCTPChain
 from labkit.study.contrast import log_odds
 from labkit.study.drift import DriftRow, chain_drift, drift_measures
-from labkit.study.layer_knockouts import CutRow, cut_layers, knockout_curves, lost, undecided
+from labkit.study.layer_knockouts import CutRow, cut_layers, knockout_curves, lost, lost_besides, undecided
 from labkit.study.lens import layer_speech, logit_lens, look_through
 from labkit.study.script import script
 from labkit.study.skipping import skipping
@@ -106,6 +106,19 @@ def test_what_a_cut_loses():
     ]
     assert lost(rows)["homograph", "from", 2].value == pytest.approx(0.25)
     assert undecided(rows)[:3] == pytest.approx((0.5, 0.5, 0.5)), "halfway from one reading to the other"
+
+
+def test_what_one_cut_loses_besides_another():
+    def cut(utterance, name, without, layer=0):
+        return CutRow(utterance, "lead", name, "from", layer, 2.0, -2.0, without)
+
+    rows = [cut(0, "homograph", 1.0), cut(0, "both", 0.0), cut(1, "homograph", -2.0), cut(1, "both", -2.0)]
+    rows += [cut(2, "both", -2.0), cut(0, "both", -2.0, layer=1)]
+    assert lost_besides(rows, "both", "homograph").value == pytest.approx(1 / 8), (
+        "of two contrasts, at layer 0"
+    )
+    with pytest.raises(ValueError, match="'deciding word' cut from layer 0"):
+        lost_besides(rows, "both", "deciding word")
 
 
 def test_losses_vary_by_homograph_and_not_by_sentence():

@@ -165,6 +165,27 @@ def lost(rows: Sequence[CutRow]) -> dict[tuple[str, str, int], Estimate]:
     return {key: _share(own, lambda row: row.plain - row.without) for key, own in groups.items()}
 
 
+def lost_besides(
+    rows: Sequence[CutRow], cut: str, other: str, *, side: str = "from", layer: int = 0
+) -> Estimate:
+    """Share of the effect of swapping that one cut has beyond another, contrast by contrast, with a 95% interval.
+
+    Contrasts that one of the two leaves out are left out.
+
+    Raises:
+        ValueError: no contrast has both cuts.
+    """
+    own = [row for row in rows if (row.side, row.layer) == (side, layer)]
+    first, second = ({row.utterance: row for row in own if row.cut == name} for name in (cut, other))
+    both = [index for index in first if index in second]
+    if not both:
+        cuts = sorted({row.cut for row in own})
+        raise ValueError(
+            f"no contrast has both {cut!r} and {other!r} cut {side} layer {layer}; there are {cuts}"
+        )
+    return _share([first[index] for index in both], lambda row: second[row.utterance].without - row.without)
+
+
 def undecided(rows: Sequence[CutRow]) -> Estimate:
     """The share of the effect of swapping at which a model leans to neither reading, with a 95% interval.
 
