@@ -27,7 +27,7 @@ from labkit.statistics import Estimate, ratio
 
 STAGES = ("S1", "S2", "S3", "S4")
 RESULTS = Path(__file__).parents[1] / "results"
-"""The tables of the shipped models."""
+"""The tables of the models that the recipe `toy` trained; those of stages 1 and 4 ship."""
 
 HELD_OUT = replace(WORLD, test=400, probes=100)
 """400 held-out utterances for each cell, and as many questions."""
