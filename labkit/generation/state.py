@@ -48,11 +48,17 @@ class HiddenRows:
 
 @dataclass(frozen=True)
 class Mark:
-    """How far a generation has come, to go back to; see `GenerationState.mark`."""
+    """How far a generation has come, to go back to; see `GenerationState.mark`.
+
+    Attributes:
+        length, seen, next_module, finished: of the state when it was marked.
+        hidden: its hidden states in transit, by stage.
+    """
 
     length: int
     seen: tuple[int, ...]
     next_module: int
+    finished: torch.Tensor
     hidden: tuple[HiddenRows, ...]
 
 
@@ -202,13 +208,13 @@ class GenerationState:
     def mark(self) -> Mark:
         """How far this generation has come: `rewind` takes back whatever follows, as often as one likes."""
         hidden = tuple(rows.copy() for rows in self._hidden)
-        return Mark(self.length, tuple(self.seen), self.next_module, hidden)
+        return Mark(self.length, tuple(self.seen), self.next_module, self.finished.clone(), hidden)
 
     def rewind(self, mark: Mark, num_layers: int) -> None:
         """Take back all that was made since a mark of this same generation; `num_layers` as for `crop`."""
         self.length, self.seen, self.next_module = mark.length, list(mark.seen), mark.next_module
         self._hidden = [rows.copy() for rows in mark.hidden]
-        self.finished.zero_()
+        self.finished = mark.finished.clone()
         self._forget(num_layers)
 
     def _forget(self, num_layers: int) -> None:

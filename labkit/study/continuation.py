@@ -93,6 +93,16 @@ def go_on_each(
 
     So no change may touch a row before the one that makes a span's first audio token (in modes with modules: before
     the row of the backbone from which that token's module goes on). Use `go_on` for one that does.
+
+    Args:
+        system, scripts, spans, mode, progress, title: as for `go_on`.
+        changes: what is put in force in turn; None for nothing.
+
+    Returns:
+        For each change the continuations, in the order of the scripts.
+
+    Raises:
+        ScheduleError, ValueError: as `go_on`.
     """
     made: list[dict[int, Continuation]] = [{} for _ in changes]
     for rows, batch in _batches(system, scripts, spans, mode, False, progress, title):
