@@ -25,6 +25,7 @@ from transformers import get_cosine_schedule_with_warmup
 
 from labkit.data.packing import PackedRow, collate
 from labkit.model import SpeechLM
+from labkit.training.allocator import keep_freed_memory
 from labkit.training.history import History, Listener
 from labkit.training.identity import check_identity, run_identity, write_identity
 from labkit.training.objective import Measures, SpeechObjective, count_targets
@@ -121,6 +122,7 @@ def train(
         FloatingPointError: a loss is not finite; nothing has been updated with it.
         MemoryError: a batch does not fit; the message names the setting to change.
     """
+    keep_freed_memory()
     stage.prepare(model, torch.Generator().manual_seed(settings.seed))
     home = next(model.parameters()).device
     try:
