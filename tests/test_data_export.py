@@ -106,6 +106,7 @@ def test_every_dataset_holds_what_its_name_says(corpus, folder):
                 "tts-coverage",
                 "speech-qa",
                 "text",
+                "text-qa",
                 "long-text",
                 "repeat",
                 "readings",
@@ -136,6 +137,7 @@ def test_every_dataset_holds_what_its_name_says(corpus, folder):
         chats = [each for each in samples["text"] if len(each.messages) == 2]
         assert len(chats) == len(question_cells(language, split))
         assert len(samples["text"]) == texts + len(chats)
+        assert [each.messages for each in samples["text-qa"]] == [each.messages for each in chats]
         assert len(samples["long-text"]) == documents
         assert all(4 <= each.messages[0]["content"].count("\n") + 1 <= 12 for each in samples["long-text"])
         assert len(samples["repeat"]) == repeats

@@ -18,9 +18,10 @@ from labkit.evaluation.spoken_qa import (
     relation_of,
     spoken_candidates,
 )
+from labkit.evaluation.written_qa import written_accuracy
 from labkit.interleave import BOOST, VANILLA
 from labkit.vocabulary import Chat
-from labkit.vocabulary.prompts import speech_to_speech
+from labkit.vocabulary.prompts import speech_to_speech, text_only
 
 V = Chat(tokenizer()).vocabulary
 
@@ -70,6 +71,20 @@ def test_the_answer_to_another_question_is_wrong_twice(monkeypatch, questions):
     others = {a.index: questions[i - 1][1] for i, (_, a) in enumerate(questions)}
     rows = reply(monkeypatch, questions, lambda a, mode: true_answer(others[a.index], mode), VANILLA)
     assert not any(row.right_text or row.right_speech for row in rows)
+
+
+def test_the_same_questions_in_writing_need_no_ears(monkeypatch, questions):
+    answers = [answer for _, answer in questions]
+    wrong = [*answers[:-1], answers[0]]  # an English answer to the last question, which is Mandarin
+    for given, share in ((answers, 1), (wrong, 1 - 1 / len(questions))):
+        script = [
+            ((text_only(question.text), []), lambda mode, said=said: only_text(true_answer(said, mode)))
+            for (question, _), said in zip(questions, given, strict=True)
+        ]
+        told(monkeypatch, script)
+        found = written_accuracy(system(), questions, progress=False)
+        assert found.value == pytest.approx(share)
+        assert found.n == len(questions)
 
 
 def test_silence_gets_no_verdict(monkeypatch, questions):

@@ -8,9 +8,10 @@
 tts-* holds every utterance but those of random words, which tts-coverage-* holds; asr-* and asr-coverage-* hold as
 many, or fewer to train on, and asr-clips-* short clips of them.
 speech-qa-* holds spoken questions with their answers in text and speech. text-* holds sentences without speech, each
-the whole message of an assistant so that all of it is learned, and questions with answers, written. long-text-* holds
-documents, one sentence a line. repeat-* asks for words in no order to be said again. readings-* holds sentences with a
-word or a pinyin after the homograph that tells its reading, every other one asked for.
+the whole message of an assistant so that all of it is learned, and questions with answers, written; text-qa-* holds
+those questions alone. long-text-* holds documents, one sentence a line. repeat-* asks for words in no order to be said
+again. readings-* holds sentences with a word or a pinyin after the homograph that tells its reading, every other one
+asked for.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ from labkit.vocabulary.prompts import (
     text_to_speech,
 )
 
-FORMAT = 5  # another number for every change of what is written
+FORMAT = 6  # another number for every change of what is written
 MANIFEST = "export.json"
 DOCUMENT_SENTENCES = (4, 12)
 REPEATED_WORDS = (3, 12)
@@ -172,6 +173,7 @@ def _datasets(
         "text",
         itertools.chain(_sentences(language, split, texts, spec.seed), _written_answers(language, split)),
     )
+    yield "text-qa", _written_answers(language, split)
     yield "long-text", _documents(language, split, documents, spec.seed)
     yield "repeat", _repeats(language, split, repeats, spec.seed)
     yield "readings", _readings(language, split, readings, spec.seed)

@@ -83,6 +83,7 @@ _TOY_RATIOS = {
     "tts-coverage": (TTS, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0}),
     "speech-qa": (SPEECH_QA, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0, 4: 4.0}),
     "text": (TEXT, {0: 1.0, 1: 0.6, 2: 0.2, 3: 0.2, 4: 0.1}),
+    "text-qa": (TEXT, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0, 4: 16.0}),
     "long-text": (LONG_TEXT, {0: 1.0, 1: 0.3, 2: 0.1, 3: 0.1, 4: 0.1}),
     "repeat": (TEXT, {0: 1.0, 1: 0.4, 2: 0.1, 3: 0.1, 4: 0.1}),
     "readings": (TEXT, {0: 1.0, 1: 0.4, 2: 0.1, 3: 0.1, 4: 0.1}),
@@ -101,7 +102,9 @@ that it meets and not to read letters, so the random words of the coverage sente
 stage 3 it is to write down a quarter of what it is to say; short clips are drawn where stage 4 begins with listening
 (`labkit.training.recipes.Listening`). Stages 2 and 3 draw less text, which the frozen backbone cannot forget and the
 modules are not for. Its speech QA is a tenth of its speech, so stage 4 draws it four times an epoch where the paper
-draws it twice, and keeps larger shares of the rest, lest it be forgotten."""
+draws it twice, and keeps larger shares of the rest, lest it be forgotten. What it is asked there, above all how much
+two numbers make, it knew from text before it learned to listen and forgot meanwhile: so the questions are drawn in
+writing, too, as the paper's text has arithmetic in every stage."""
 
 
 def with_ratios(

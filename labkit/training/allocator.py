@@ -1,7 +1,7 @@
 """Memory that is freed and wanted again in the next step stays with the process, where the C library is glibc.
 
-By default glibc hands large tensors that are freed, and the top of its heap, back to the system, which clears every page
-anew for the next step: with steps as short as the toy's that takes a quarter of the time.
+By default glibc hands large tensors that are freed, and the top of its heap, back to the system, which clears every
+page anew for the next step: with steps as short as the toy's that takes a quarter of the time.
 """
 
 from __future__ import annotations

@@ -1,0 +1,34 @@
+"""The questions of `labkit.evaluation.spoken_qa` in writing: what a model knows, apart from what it hears.
+
+What S -> T lacks to T -> T was lost in hearing; what T -> T lacks to one, the model does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from labkit.evaluation.answers import SpeechSystem
+from labkit.evaluation.spoken_qa import Question, facts_of, holds, relation_of
+from labkit.interleave import VANILLA
+from labkit.statistics import Estimate, clustered_proportion
+from labkit.vocabulary.prompts import text_only
+
+
+def written_accuracy(
+    system: SpeechSystem, questions: Sequence[Question], *, progress: bool = True
+) -> Estimate:
+    """T -> T: share of the questions whose written answer holds the fact, asked in writing.
+
+    Answers come from the backbone alone, token by token. The interval takes questions about one fact as one.
+
+    Raises:
+        ValueError: no questions, or an answer that is none of the corpus.
+    """
+    prompts = [(text_only(question.text), []) for question, _ in questions]
+    answers = system.answer(prompts, VANILLA, spoken=False, progress=progress)
+    right, subjects = [], []
+    for (_, truth), answer in zip(questions, answers, strict=True):
+        relation, subject = relation_of(truth)
+        right.append(holds(answer.text, truth.sentence.fact, facts_of(relation), truth.language))
+        subjects.append(f"{relation.name}:{subject}")
+    return clustered_proportion(right, subjects)
