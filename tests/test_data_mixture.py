@@ -58,9 +58,8 @@ def test_the_toys_stages_do_what_the_papers_do():
     kept_out = ("coverage", "clips")  # random words are the codec's alone; clips are for learning to listen
     assert set(last) == {name for name in tasks if not any(word in name for word in kept_out)}
     assert {name for name in last if tasks[name] == SPEECH_QA} == {"speech-qa-en", "speech-qa-cmn"}
-    assert all(
-        (ratio > 1) == ("-qa-" in name) for name, ratio in last.items()
-    )  # questions, spoken and written
+    # Questions are few: spoken and written ones are drawn several times.
+    assert all((ratio > 1) == ("-qa-" in name) for name, ratio in last.items())
     with pytest.raises(ValueError, match="no stage 5"):
         ratios_of(TOY_MIXTURE, 5)
 
