@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 from tiny import TEXTS
 
+from labkit.audio.toy import ToyCodec
 from labkit.data.corpus import CorpusSpec
 from labkit.data.mixture import TEXT, ratios_of
 from labkit.study import dose
-from labkit.study.dose import Arm, read_results
+from labkit.study.dose import Arm, DoseResults, DoseRow, read_results
 from labkit.training.recipes import TOY
 
 TINY = replace(
@@ -50,11 +51,38 @@ def test_arms_run_end_to_end_and_only_once(tmp_path, monkeypatch, capsys):
     full = results.read_as_meant("cmn", "all visible", results.arms)
     assert full.n == 2 * 8
     assert results.babble("cmn", "all text masked", results.arms[:1]).n == 8
+    gain = results.gain("cmn", "all visible", results.arms[1:], results.arms[:1])
+    shares = [results.read_as_meant("cmn", "all visible", [arm]).value for arm in results.arms]
+    assert gain.value == pytest.approx(shares[1] - shares[0])
     distances = {row.distance for row in results.rows}
     parts = [results.read_as_meant("cmn", "all visible", results.arms, each).n for each in distances]
     assert sum(parts) == full.n
+    size = ToyCodec.load().size
+    examples = {row.utterance for row in results.codes}
+    assert len(examples) == 8
+    assert len(results.codes) == len(results.rows)
+    assert all(0 <= code < size for said in results.codes.values() for code in said)
     before = out.read_text()
     monkeypatch.setattr(dose, "run_arm", lambda *_: pytest.fail("it is in the file"))
     dose.main(command)
     assert out.read_text() == before
     assert json.loads(before)[1]["arm"]["dose"] == 2
+
+
+def rows(arm, right):
+    return [
+        DoseRow(arm, "en", utterance, word, 2, "all visible", each, babble=False)
+        for utterance, (word, each) in enumerate(zip(("bow", "bow", "wind", "wind"), right, strict=True))
+    ]
+
+
+def test_a_gain_is_taken_homograph_by_homograph_and_over_seeds():
+    without, once, again = Arm(0), Arm(300), Arm(300, seed=1)
+    told = rows(without, [1, 0, 0, 0]) + rows(once, [1, 1, 1, 0]) + rows(again, [1, 0, 1, 0])
+    results = DoseResults(tuple(told), {})
+    gain = results.gain("en", "all visible", [once, again], [without])
+    assert gain.value == pytest.approx((0 + 0.5 + 1 + 0) / 4)
+    assert gain.low <= gain.value <= gain.high
+    fewer = DoseResults(tuple(told[1:]), {})
+    with pytest.raises(ValueError, match="not asked the same homographs"):
+        fewer.gain("en", "all visible", [once], [without])

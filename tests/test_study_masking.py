@@ -1,5 +1,7 @@
 """Masking cuts what a condition says and nothing else, and the verdict is the judge's on what was said."""
 
+import itertools
+
 import pytest
 import torch
 from speech import corpus, listener, speech_model, system
@@ -19,6 +21,7 @@ from labkit.study.masking import (
     another_word,
     cutting,
     deciding_word,
+    draw_firsts,
     making,
     mask_homographs,
     masking_measures,
@@ -150,3 +153,13 @@ def test_a_condition_that_hides_nothing_is_an_error():
 
 def test_the_conditions_have_names_of_their_own():
     assert len({each.name for each in CONDITIONS}) == len(CONDITIONS)
+
+
+def test_chance_draws_which_of_a_pair_is_read():
+    pairs = [(2 * place, 2 * place + 1) for place in range(60)]
+    firsts = draw_firsts(pairs)
+    assert [tuple(sorted(pair)) for pair in firsts] == pairs
+    assert firsts == draw_firsts(pairs) != draw_firsts(pairs, seed=1)
+    turned = [pair[0] % 2 for pair in firsts]
+    assert 15 < sum(turned) < 45
+    assert 15 < sum(here != there for here, there in itertools.pairwise(turned)) < 45, "no parity"

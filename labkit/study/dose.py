@@ -1,10 +1,11 @@
 """Is it language modelling that makes the claim of Fig. 1b true? Backbones with other doses of it, masked alike.
 
-    python -m labkit.study.dose --doses 0 300 3000 --seeds 0 1 --out labkit/study/results/dose-response.json
+    python -m labkit.study.dose --doses 0 300 2500 --seeds 0 1 --out labkit/study/results/dose-response.json
 
 Each arm trains a backbone through stages 0 and 1 of the toy recipe, stage 0 as long as its dose says, and puts the same
-held-out homographs to it: the masking study, and a linear probe of the reading at the homograph's own token. Arms that
-are in the file are not trained again; trainings that were stopped go on.
+held-out homographs to it: the masking study, and a linear probe of the reading at the homograph's own token. With the
+toy's own dose, steps and seed that is the backbone on top of which `speech-lm-stage-1` has put its last layers. Arms
+that are in the file are not trained again; trainings that were stopped go on.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import itertools
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -26,14 +27,16 @@ from labkit.evaluation.listener import Listener
 from labkit.evaluation.recogniser import PhonemeJudge
 from labkit.interleave import VANILLA
 from labkit.model import load_speech_lm
-from labkit.statistics import Estimate, clustered_proportion
-from labkit.study.masking import mask_homographs
+from labkit.statistics import Estimate, clustered_mean, clustered_proportion
+from labkit.study.masking import draw_firsts, mask_homographs
 from labkit.study.reading_probe import probe_readings
 from labkit.training.pipeline import Pipeline
 from labkit.training.recipes import TOY, Recipe
 
 RESULTS = Path(__file__).parent / "results" / "dose-response.json"
 PROBE_SENTENCES = 1500
+EXAMPLES = 12
+"""Homographs in each language whose audio tokens are kept, to be heard without the backbone that said them."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Arm:
     mixed: bool = True
     layers: int | None = None
     seed: int = 0
-    steps: int = 6000
+    steps: int = TOY.stages[1].steps
 
     def recipe(self, base: Recipe = TOY) -> Recipe:
         """The toy's recipe, changed as the arm says."""
@@ -99,10 +102,12 @@ class DoseResults:
     Attributes:
         rows: of the masking study.
         probes: by arm and language, how often a linear probe tells the reading, by layer.
+        codes: of some rows, the audio tokens that were judged.
     """
 
     rows: tuple[DoseRow, ...]
     probes: dict[tuple[Arm, str], tuple[Estimate, ...]]
+    codes: dict[DoseRow, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def arms(self) -> list[Arm]:
@@ -118,6 +123,19 @@ class DoseResults:
             distance: only homographs that many words after the deciding word.
         """
         return self._share("right", language, condition, arms, distance)
+
+    def gain(self, language: str, condition: str, arms: Iterable[Arm], without: Iterable[Arm]) -> Estimate:
+        """By how much more is read as meant by some arms than by others, homograph by homograph in its sentence.
+
+        Raises:
+            ValueError: the arms were not asked the same.
+        """
+        mean = [self._mean_by_utterance(language, condition, each) for each in (arms, without)]
+        if mean[0].keys() != mean[1].keys():
+            raise ValueError(f"these arms were not asked the same homographs ({language}, {condition!r})")
+        words = {row.utterance: row.homograph for row in self.rows if row.language == language}
+        gains = [mean[0][utterance] - mean[1][utterance] for utterance in mean[0]]
+        return clustered_mean(gains, [words[utterance] for utterance in mean[0]])
 
     def babble(self, language: str, condition: str, arms: Iterable[Arm]) -> Estimate:
         """Share that is hardly a word."""
@@ -138,6 +156,14 @@ class DoseResults:
             min(1.0, value + max(each.high - each.value for each in best)),
             best[0].n,
         )
+
+    def _mean_by_utterance(self, language: str, condition: str, arms: Iterable[Arm]) -> dict[int, float]:
+        arms = set(arms)
+        right: dict[int, list[bool]] = {}
+        for row in self.rows:
+            if row.arm in arms and (row.language, row.condition) == (language, condition):
+                right.setdefault(row.utterance, []).append(row.right)
+        return {utterance: sum(each) / len(each) for utterance, each in right.items()}
 
     def _share(
         self, what: str, language: str, condition: str, arms: Iterable[Arm], distance: int | None
@@ -172,11 +198,11 @@ def run_arm(
     )
     listener = Listener(pipeline.codec, PhonemeJudge.load())
     corpus = generate(arm.recipe(base).corpus)
-    result = {"arm": asdict(arm), "rows": [], "probes": {}}
+    result = {"arm": asdict(arm), "rows": [], "probes": {}, "codes": {}}
     for language in languages:
-        pairs = corpus.probes(language)[:probes]
-        firsts = [pair if place % 2 else pair[::-1] for place, pair in enumerate(pairs)]
+        firsts = draw_firsts(corpus.probes(language))[:probes]
         distances = {first.index: first.homograph.distance for first, _ in firsts}
+        told = mask_homographs(system, listener, firsts, VANILLA)
         result["rows"] += [
             [
                 language,
@@ -187,10 +213,14 @@ def run_arm(
                 row.right,
                 row.verdict.babble,
             ]
-            for row in mask_homographs(system, listener, firsts, VANILLA)
+            for row in told
+        ]
+        kept = {first.index for first, _ in firsts[:EXAMPLES]}
+        result["codes"][language] = [
+            [row.utterance, row.condition, row.codes] for row in told if row.utterance in kept
         ]
         train = [corpus[i] for i in corpus.indices(language=language, split="train", kind="homograph")]
-        both = [utterance for pair in pairs for utterance in pair]
+        both = [utterance for pair in firsts for utterance in pair]
         result["probes"][language] = probe_readings(system, train[:PROBE_SENTENCES], both, VANILLA)
     return result
 
@@ -205,13 +235,21 @@ def read_results(path: Path = RESULTS) -> DoseResults:
         raise FileNotFoundError(f"there is no {path}; python -m labkit.study.dose writes it")
     rows: list[DoseRow] = []
     probes: dict[tuple[Arm, str], tuple[Estimate, ...]] = {}
+    codes: dict[DoseRow, tuple[int, ...]] = {}
     for result in _finished(path):
         arm = Arm(**result["arm"])
-        rows += [DoseRow(arm, *row) for row in result["rows"]]
+        own = [DoseRow(arm, *row) for row in result["rows"]]
+        places = {(row.language, row.utterance, row.condition): row for row in own}
+        rows += own
+        codes |= {
+            places[language, utterance, condition]: tuple(said)
+            for language, examples in result["codes"].items()
+            for utterance, condition, said in examples
+        }
         probes |= {
             (arm, name): tuple(Estimate(*each) for each in by) for name, by in result["probes"].items()
         }
-    return DoseResults(tuple(rows), probes)
+    return DoseResults(tuple(rows), probes, codes)
 
 
 def _finished(path: Path) -> list[dict]:
@@ -226,7 +264,11 @@ def main(typed: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--doses", type=int, nargs="+", default=[0, 300, 3000], help="optimizer steps of stage 0"
+        "--doses",
+        type=int,
+        nargs="+",
+        default=[0, 300, TOY.stages[0].steps],
+        help="optimizer steps of stage 0",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument(

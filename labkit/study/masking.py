@@ -7,6 +7,7 @@ last; conditions that begin two tokens earlier stand beside.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -28,6 +29,15 @@ Probe = tuple[Utterance, Utterance]
 """A homograph in a sentence, and its minimal pair: equal but for the deciding word, so the reading is the other."""
 
 EARLIER = 2
+
+
+def draw_firsts(pairs: Sequence[Probe], seed: int = 0) -> list[Probe]:
+    """The pairs, each with the one that is read first and the one that lends its deciding word second.
+
+    Chance decides, and not every other place: there a homograph would be asked for one of its readings only.
+    """
+    draw = random.Random(seed)
+    return [pair[:: draw.choice((1, -1))] for pair in pairs]
 
 
 @dataclass(frozen=True)

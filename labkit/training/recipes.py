@@ -122,7 +122,7 @@ TOY = Recipe(
     text_vocabulary=3584,
     row_tokens=288,
     modes=("boost", "balance"),
-    deepening=Deepening(layers=2, settings=replace(_TOY_SETTINGS, steps=3000, rows=8)),
+    deepening=Deepening(layers=2, settings=replace(_TOY_SETTINGS, steps=8000, rows=8)),
     listening=Listening(
         ratios={
             f"{name}-{language}": ratio

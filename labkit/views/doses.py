@@ -61,5 +61,5 @@ def dose_figure(
     figure.update_yaxes(tickformat=".0%", range=[-0.02, 1.04])
     figure.update_yaxes(title_text=axis, col=1)
     style(figure, title, height=520)
-    figure.update_layout(legend={"y": 1.1}, margin={"t": 150})
+    figure.update_layout(title={"y": 0.97, "yanchor": "top"}, legend={"y": 1.1}, margin={"t": 170})
     return figure
