@@ -1,4 +1,4 @@
-"""Freed memory stays with a process that trains: its next step does not have the system clear every page anew."""
+"""Freed memory stays with a process that trains, for its next step to find."""
 
 import platform
 import subprocess
@@ -8,36 +8,36 @@ import pytest
 
 from labkit.training import allocator
 
-FAULTS = """
-import resource, sys
+FREED = """
+import sys
+from pathlib import Path
+
 import torch
 from labkit.training.allocator import keep_freed_memory
 
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 
+def process_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[0]) * 4096
+
 def step():
     tensors = [torch.ones(2_000_000) for _ in range(20)]  # 20 x 8 MB, all freed when the step ends
+    return process_bytes()
 
-def faults():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-for _ in range(3):
-    step()
-before = faults()
-for _ in range(5):
-    step()
-print(faults() - before)
+print(step() - process_bytes())
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are glibc's")
 def test_a_step_finds_the_memory_of_the_one_before():
-    faults = {
-        how: int(subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, check=True).stdout)
+    # The size of the process, as some sandboxes count no page faults; of its first step, as glibc itself keeps
+    # some of what later ones free, according to what happens to lie at the top of its heap.
+    freed = {
+        how: int(subprocess.run([sys.executable, "-c", FREED, how], capture_output=True, check=True).stdout)
         for how in ("given back", "kept")
     }
-    assert faults["kept"] * 10 < faults["given back"], faults
+    assert freed["kept"] < 8e6 < 100e6 < freed["given back"], freed
 
 
 def test_another_c_library_is_left_alone(monkeypatch):
