@@ -55,9 +55,10 @@ def test_every_stage_leaves_a_model_in_the_released_layout(trained):
     assert run["data"]["rows"] > 0
 
 
-def test_the_backbone_of_stages_2_and_3_is_stage_1s(trained):
-    first, third = (load_speech_lm(trained.model_folder(n), tell=None) for n in (1, 3))
-    for name, value in first.backbone.state_dict().items():
+def test_the_backbone_of_stages_2_and_3_is_the_one_that_listened(trained):
+    listened, _ = trained.trainings(2)
+    heard, third = (load_speech_lm(each, tell=None) for each in (listened.model, trained.model_folder(3)))
+    for name, value in heard.backbone.state_dict().items():
         assert torch.equal(value, third.backbone.state_dict()[name]), name
 
 
@@ -77,26 +78,25 @@ def test_stage_1_ends_deeper_than_it_began(trained):
     assert flat.model_folder(2) != trained.model_folder(2)
 
 
-def test_stage_4_begins_with_a_backbone_that_listens_alone(trained):
-    listened, last = trained.trainings(4)
-    third, heard = (load_speech_lm(each, tell=None) for each in (trained.model_folder(3), listened.model))
-    for name, value in third.chain.state_dict().items():
-        assert torch.equal(value, heard.chain.state_dict()[name]), f"{name} waits"
+def test_the_backbone_learns_to_listen_before_it_gets_its_modules(trained):
+    listened, second = trained.trainings(2)
+    first, heard = (load_speech_lm(each, tell=None) for each in (trained.model_folder(1), listened.model))
+    assert heard.num_modules == 0
     moved = [
         not torch.equal(value, heard.backbone.state_dict()[name])
-        for name, value in third.backbone.state_dict().items()
+        for name, value in first.backbone.state_dict().items()
     ]
     assert all(moved[:-1]), "the whole backbone learns"
     run = json.loads((listened.model / "run.json").read_text(encoding="utf-8"))
-    assert (run["stage"], run["listening"]) == (4, True)
+    assert (run["stage"], run["listening"]) == (1, True)
     assert run["data"]["datasets"].keys() == TINY.listening.ratios.keys()
-    assert trained.model_folder(4) == last.model
+    assert trained.model_folder(2) == second.model
     at_once = Pipeline(replace(TINY, listening=None), trained.folder.parent)
-    assert len(at_once.trainings(4)) == 1
-    assert at_once.model_folder(4) != trained.model_folder(4)
-    assert at_once.model_folder(3) == trained.model_folder(3)
-    slower = replace(TINY, stages=TINY.stages | {4: replace(TINY.stages[4], steps=3)})
-    assert Pipeline(slower, trained.folder.parent).trainings(4)[0].model == listened.model
+    assert len(at_once.trainings(2)) == 1
+    assert at_once.model_folder(2) != trained.model_folder(2)
+    assert at_once.model_folder(1) == trained.model_folder(1)
+    slower = replace(TINY, stages=TINY.stages | {2: replace(TINY.stages[2], steps=3)})
+    assert Pipeline(slower, trained.folder.parent).trainings(2)[0].model == listened.model
 
 
 def test_what_is_trained_is_not_trained_again(trained, monkeypatch):

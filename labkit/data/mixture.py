@@ -99,12 +99,12 @@ TOY_MIXTURE = tuple(
 Stage 0, which stands in for the pre-training of the paper's backbone, reads text only, among it texts to repeat, from
 which a model learns to copy, and texts that tell a homograph's reading beside it. A model this small learns the words
 that it meets and not to read letters, so the random words of the coverage sentences are left to the codec. Up to
-stage 3 it is to write down a quarter of what it is to say; short clips are drawn where stage 4 begins with listening
-(`labkit.training.recipes.Listening`). Stages 2 and 3 draw less text, which the frozen backbone cannot forget and the
-modules are not for. Its speech QA is a tenth of its speech, so stage 4 draws it four times an epoch where the paper
-draws it twice, and keeps larger shares of the rest, lest it be forgotten. What it is asked there, above all how much
-two numbers make, it knew from text before it learned to listen and forgot meanwhile: so the questions are drawn in
-writing, too, as the paper's text has arithmetic in every stage."""
+stage 3 it is to write down a quarter of what it is to say; what it draws where it goes on to listen between stages 1
+and 2, short clips among it, is the recipe's (`labkit.training.recipes.Listening`). Stages 2 and 3 draw less text, which
+the frozen backbone cannot forget and the modules are not for. Its speech QA is a tenth of its speech, so stage 4 draws
+it four times an epoch where the paper draws it twice, and keeps larger shares of the rest, lest it be forgotten. What
+it is asked there, above all how much two numbers make, it knew from text before it learned to listen and forgot
+meanwhile: so the questions are drawn in writing, too, as the paper's text has arithmetic in every stage."""
 
 
 def with_ratios(

@@ -87,11 +87,11 @@ def evaluate_spoken_qa(
 ) -> list[QuestionRow]:
     """Ask the model spoken questions in a mode, read its text and listen to its speech."""
     prompts = [(speech_to_speech(), [system.heard(question)]) for question, _ in questions]
-    answers = system.answer(prompts, mode, progress=progress)
-    spoken = zip(questions, answers, strict=True)
+    given = system.answer(prompts, mode, progress=progress)
+    spoken = zip(questions, given, strict=True)
     return [
         _judge(listener, pair, listener.speak(answer.codes), answer)
-        for pair, answer in tqdm(spoken, "listening", len(answers), unit="answer", disable=not progress)
+        for pair, answer in tqdm(spoken, "listening", len(given), unit="answer", disable=not progress)
     ]
 
 
@@ -138,6 +138,25 @@ def holds(text: str, fact: str, facts: Sequence[str], language: str) -> bool:
             return True
         place += len(found) if found else 1
     return False
+
+
+def holds_answer(text: str, truth: Utterance) -> bool:
+    """Whether a text holds the fact that a true answer states.
+
+    Raises:
+        ValueError: the utterance is no answer of the corpus.
+    """
+    return holds(text, truth.sentence.fact, facts_of(relation_of(truth)[0]), truth.language)
+
+
+def asked_about(truth: Utterance) -> str:
+    """The relation and the subject of a true answer, by which questions about one fact are grouped.
+
+    Raises:
+        ValueError: the utterance is no answer of the corpus.
+    """
+    relation, subject = relation_of(truth)
+    return f"{relation.name}:{subject}"
 
 
 def relation_of(answer: Utterance) -> tuple[Relation, str]:
@@ -196,8 +215,8 @@ def _judge(
     return QuestionRow(
         question.index,
         fact,
-        f"{relation.name}:{subject}",
-        holds(answer.text, fact, facts_of(relation), language) if answer else None,
+        asked_about(truth),
+        holds_answer(answer.text, truth) if answer else None,
         chosen,
         chosen == fact,
         len(meant),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from labkit.evaluation.answers import SpeechSystem
-from labkit.evaluation.spoken_qa import Question, facts_of, holds, relation_of
+from labkit.evaluation.spoken_qa import Question, asked_about, holds_answer
 from labkit.interleave import VANILLA
 from labkit.statistics import Estimate, clustered_proportion
 from labkit.vocabulary.prompts import text_only
@@ -25,10 +25,7 @@ def written_accuracy(
         ValueError: no questions, or an answer that is none of the corpus.
     """
     prompts = [(text_only(question.text), []) for question, _ in questions]
-    answers = system.answer(prompts, VANILLA, spoken=False, progress=progress)
-    right, subjects = [], []
-    for (_, truth), answer in zip(questions, answers, strict=True):
-        relation, subject = relation_of(truth)
-        right.append(holds(answer.text, truth.sentence.fact, facts_of(relation), truth.language))
-        subjects.append(f"{relation.name}:{subject}")
-    return clustered_proportion(right, subjects)
+    written = system.answer(prompts, VANILLA, spoken=False, progress=progress)
+    truths = [truth for _, truth in questions]
+    right = [holds_answer(answer.text, truth) for answer, truth in zip(written, truths, strict=True)]
+    return clustered_proportion(right, [asked_about(truth) for truth in truths])

@@ -34,10 +34,10 @@ from labkit.training.history import Listener
 from labkit.training.loop import train
 from labkit.training.processes import processes
 from labkit.training.recipes import Recipe
-from labkit.training.stages import STAGES, Part
+from labkit.training.stages import STAGES
 from labkit.training.stream import RowStream
 from labkit.training.train_codec import codec_training, save_codec
-from labkit.training.trainings import Training, with_chain_of, without_chain
+from labkit.training.trainings import Training
 from labkit.vocabulary import Vocabulary, load_tokenizer, train_toy_tokenizer
 
 
@@ -96,7 +96,7 @@ class Pipeline:
         return self.trainings(number)[-1].model
 
     def trainings(self, number: int) -> list[Training]:
-        """The trainings of a stage, in order: one, or two where stage 1 deepens or stage 4 listens first."""
+        """The trainings of a stage, in order: one, or two where stage 1 deepens or stage 2 has to listen first."""
         recipe, stage, folder = self.recipe, STAGES[number], self._stage_folder(number)
         ratios, deepening, listening = ratios_of(recipe.mixture, number), recipe.deepening, recipe.listening
         only = Training(folder, stage, recipe.stages[number], ratios, lambda: self._start(number))
@@ -111,17 +111,16 @@ class Pipeline:
                 record={"layers on top": deepening.layers},
             )
             return [only, deeper]
-        if number == 4 and listening:
+        if number == 2 and listening:
             heard = Training(
-                self._stage_folder(3) / f"listening-{digest(asdict(listening))}",
-                replace(stage, trains=(Part.BACKBONE,), modules=0, weight_decay=0.0),
+                self._listening_folder,
+                STAGES[1],
                 listening.settings,
                 listening.ratios,
-                lambda: without_chain(self._start(4)),
-                finish=lambda model: with_chain_of(model, self._start(4)),
+                lambda: _load(self.model_folder(1)),
                 record={"listening": True},
             )
-            return [heard, replace(only, start=lambda: _load(heard.model))]
+            return [heard, only]
         return [only]
 
     def data(self, ratios: Mapping[str, float], speech: bool = True) -> SpeechData:
@@ -182,9 +181,13 @@ class Pipeline:
             past.append(self.recipe.random_module)
             if self.recipe.deepening:
                 past.append(asdict(self.recipe.deepening))
-        if number == 4 and self.recipe.listening:
-            past.append(asdict(self.recipe.listening))
+            if self.recipe.listening:
+                past.append(asdict(self.recipe.listening))
         return self.folder / f"stage-{number}-{digest(past)}"
+
+    @property
+    def _listening_folder(self) -> Path:
+        return self.trainings(1)[-1].folder / f"listening-{digest(asdict(self.recipe.listening))}"
 
     def _is_first(self, number: int) -> bool:
         """Whether no stage comes before this one."""
@@ -213,7 +216,8 @@ class Pipeline:
             generator = torch.Generator().manual_seed(self.recipe.seed)
             model = SpeechLM.from_config(config, generator=generator, attention=_attention())
             return self._with_audio_tokens(model) if number else model
-        model = _load(self.model_folder(number - 1))
+        heard = number == 2 and self.recipe.listening
+        model = _load(self._listening_folder / "model" if heard else self.model_folder(number - 1))
         if number == 2 and self.recipe.random_module:
             # Before training: a run that is resumed finds its module in the checkpoint.
             grow_chain(model, 1, torch.Generator().manual_seed(self.recipe.stages[2].seed))
@@ -239,7 +243,7 @@ class Pipeline:
         if not main:
             return
         partial = training.folder / "partial"
-        save_speech_lm(training.finish(model), partial)
+        save_speech_lm(model, partial)
         self.tokenizer.save_pretrained(partial)
         run = {
             "stage": number,

@@ -34,11 +34,11 @@ class Deepening:
 
 @dataclass(frozen=True)
 class Listening:
-    """Recognition, which the backbone learns alone, before stage 4 trains it and its modules on everything.
+    """Recognition, which the backbone goes on to learn after stage 1, before it gets its modules.
 
     Stage 1 gives recognition a tenth of its targets, and from that a backbone this small does not learn to listen. To
-    give it more there would cost the reading of homographs, which the models of stages 1 and 3 are looked at for. What
-    the backbone knows from text it has to meet here too, or it forgets it: questions in writing are for that.
+    give it more there would cost the reading of homographs, which stage 1's model is looked at for. What the backbone
+    knows from text it has to meet here too, or it forgets it: questions in writing are for that.
 
     Attributes:
         ratios: sampling ratio by dataset.
@@ -66,7 +66,7 @@ class Recipe:
         mixture: what each stage draws, and how often.
         layers: of the backbone; None for as many as the size has.
         deepening: how the backbone grows at the end of stage 1; None for not at all.
-        listening: what the backbone learns at the beginning of stage 4; None for nothing of its own.
+        listening: what the backbone learns between stages 1 and 2; None for nothing of its own.
         random_module: whether the first module's layer starts from random weights, and not as a copy of the
             backbone's last (section 3.3.2). Where the backbone's weights have grown large, a copy learns far more
             slowly: `notebooks/06-training-mctp.ipynb` trains both.
@@ -107,11 +107,11 @@ _TOY_SETTINGS = LoopSettings(steps=3000, rows=4, learning_rates={Part.BACKBONE: 
 _LISTENING_RATIOS = {
     "asr": 1.5,
     "asr-clips": 0.5,
-    "tts": 0.5,
+    "tts": 1.0,
     "speech-qa": 2.0,
     "text": 0.2,
     "text-qa": 16.0,
-    "readings": 0.4,
+    "readings": 0.8,
 }
 
 TOY = Recipe(
@@ -129,7 +129,7 @@ TOY = Recipe(
             for name, ratio in _LISTENING_RATIOS.items()
             for language in ("en", "cmn")
         },
-        settings=replace(_TOY_SETTINGS, steps=6000, rows=8),
+        settings=replace(_TOY_SETTINGS, steps=7000, rows=8),
     ),
     random_module=True,
     stages={
@@ -137,7 +137,7 @@ TOY = Recipe(
         1: replace(_TOY_SETTINGS, steps=8000),
         2: replace(_TOY_SETTINGS, steps=1500, learning_rates={Part.CHAIN: 3e-3}),
         3: replace(_TOY_SETTINGS, steps=500, learning_rates={Part.CHAIN: 2e-3}),
-        4: replace(_TOY_SETTINGS, steps=1000, rows=8, learning_rates={Part.BACKBONE: 5e-4, Part.CHAIN: 2e-3}),
+        4: replace(_TOY_SETTINGS, steps=900, rows=8, learning_rates={Part.BACKBONE: 5e-4, Part.CHAIN: 2e-3}),
     },
 )
 

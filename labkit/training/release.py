@@ -151,14 +151,15 @@ def _as_today(training: Mapping) -> bool:
 def _trains(recipe: Recipe, run: Mapping) -> bool:
     """Whether a recipe trains a run as it was trained. What it does only after the run does not matter."""
     number, then, now = run["stage"], run["recipe"], json.loads(json.dumps(asdict(recipe)))
-    deepened = number == 1 and "layers on top" in run
+    listening = run.get("listening", False)
+    deepened = number == 1 and ("layers on top" in run or listening)
     apart = {"stages", "mixture"}
     apart |= {"random_module"} if number < 2 else set()
     apart |= {"deepening"} if number < 2 and not deepened else set()
-    apart |= {"listening"} if number < 4 else set()
+    apart |= {"listening"} if number < 2 and not listening else set()
     if any(then.get(name) != value for name, value in now.items() if name not in apart):
         return False
-    if run.get("listening"):
+    if listening:
         return True  # its settings and ratios are among what was compared
     ratios = ratios_of(recipe.mixture, 2 if deepened else number)
     own = deepened or then["stages"][str(number)] == now["stages"][str(number)]
@@ -180,7 +181,7 @@ def _stage_row(run: Mapping) -> str:
     if added := run.get("layers on top"):
         name += f", with {added} more layers on top"
     if run.get("listening"):
-        name += ", the backbone alone: recognition"
+        name += ", then recognition"
     return (
         f"| {number} {name} | {settings['steps']} | {tokens} | {rates} | {run['seconds'] / 60:.0f} "
         f"| {run['machine']} | {losses} | {accuracies} |"

@@ -1,4 +1,4 @@
-"""One training of a stage as data, and a model without its modules for what the backbone learns alone."""
+"""One training of a stage as data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labkit.model import SpeechLM
-from labkit.model.mctp import MCTPChain
 from labkit.training.loop import LoopSettings
 from labkit.training.stages import Stage
 
@@ -22,7 +21,6 @@ class Training:
         settings: how long and how fast.
         ratios: sampling ratio by dataset.
         start: makes the model to start from, in float32.
-        finish: makes the model to keep from the trained one.
         record: what to note of it, beside what every training notes.
     """
 
@@ -31,7 +29,6 @@ class Training:
     settings: LoopSettings
     ratios: dict[str, float]
     start: Callable[[], SpeechLM]
-    finish: Callable[[SpeechLM], SpeechLM] = lambda model: model
     record: dict[str, object] = field(default_factory=dict)
 
     @property
@@ -43,15 +40,3 @@ class Training:
     def is_done(self) -> bool:
         """Whether its model is there."""
         return (self.model / "model.safetensors").exists()
-
-
-def without_chain(model: SpeechLM) -> SpeechLM:
-    """The same model, in place, with no modules: what only the backbone learns is learned in half the time."""
-    model.chain = MCTPChain(model.config, 0)
-    return model
-
-
-def with_chain_of(model: SpeechLM, other: SpeechLM) -> SpeechLM:
-    """The model, in place, with another one's modules."""
-    model.chain = other.chain
-    return model
