@@ -172,7 +172,7 @@ def test_a_release_says_where_it_comes_from(trained, tmp_path):
     for number in range(5):
         assert f"| {number} " in card
     assert "| 1 alignment, with 2 more layers on top | 2 |" in card
-    assert "| 4 fine-tuning, the backbone alone: recognition | 2 |" in card
+    assert "| 1 alignment, then recognition | 2 |" in card
     assert "started from random weights" in card
     assert "Scores" not in card
     corpus = json.loads((folder / "training.json").read_text(encoding="utf-8"))["corpus"]
