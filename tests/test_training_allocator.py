@@ -9,7 +9,7 @@ import pytest
 from labkit.training import allocator
 
 FREED = """
-import sys
+import resource, sys
 from pathlib import Path
 
 import torch
@@ -19,7 +19,7 @@ if sys.argv[1] == "kept":
     assert keep_freed_memory()
 
 def process_bytes():
-    return int(Path("/proc/self/statm").read_text().split()[0]) * 4096
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 def step():
     tensors = [torch.ones(2_000_000) for _ in range(20)]  # 20 x 8 MB, all freed when the step ends

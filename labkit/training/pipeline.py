@@ -113,7 +113,7 @@ class Pipeline:
             return [only, deeper]
         if number == 2 and listening:
             heard = Training(
-                self._listening_folder,
+                self.trainings(1)[-1].folder / f"listening-{digest(asdict(listening))}",
                 STAGES[1],
                 listening.settings,
                 listening.ratios,
@@ -185,10 +185,6 @@ class Pipeline:
                 past.append(asdict(self.recipe.listening))
         return self.folder / f"stage-{number}-{digest(past)}"
 
-    @property
-    def _listening_folder(self) -> Path:
-        return self.trainings(1)[-1].folder / f"listening-{digest(asdict(self.recipe.listening))}"
-
     def _is_first(self, number: int) -> bool:
         """Whether no stage comes before this one."""
         return number == 0 or (number == 1 and not self.pretrained)
@@ -216,8 +212,9 @@ class Pipeline:
             generator = torch.Generator().manual_seed(self.recipe.seed)
             model = SpeechLM.from_config(config, generator=generator, attention=_attention())
             return self._with_audio_tokens(model) if number else model
-        heard = number == 2 and self.recipe.listening
-        model = _load(self._listening_folder / "model" if heard else self.model_folder(number - 1))
+        listens = number == 2 and self.recipe.listening
+        before = self.trainings(2)[0] if listens else self.trainings(number - 1)[-1]
+        model = _load(before.model)
         if number == 2 and self.recipe.random_module:
             # Before training: a run that is resumed finds its module in the checkpoint.
             grow_chain(model, 1, torch.Generator().manual_seed(self.recipe.stages[2].seed))
