@@ -73,7 +73,7 @@ def test_the_codec_says_them_as_well_as_its_own(corpus, codec, language):
     for utterance in (corpus[index] for index in corpus.indices(language=language)[:20]):
         own = codec.encode(utterance.waveform, utterance.sample_rate).tolist()
         for name, tokens in (("own", own), ("said", said_tokens(codec, utterance).tolist())):
-            errors[name] += edits(sounds(utterance), listener.hear(listener.speak(tokens), language))
+            errors[name] += edits(sounds(utterance), listener.hear(listener.speak(tokens), language).phonemes)
         phonemes += len(sounds(utterance))
     assert errors["said"] / phonemes < min(0.06, errors["own"] / phonemes + 0.02)
 

@@ -52,21 +52,23 @@ def test_the_other_language_is_ruled_out():
 
 def test_what_was_heard_scores_above_what_was_not():
     judge = judge_of([0, 1, 0, 2])
-    right, wrong = judge.scores(np.zeros(16_000), 16_000, "en", [["a", "b"], ["b", "a"]])
+    heard = judge.hear(np.zeros(16_000), 16_000, "en")
+    right, wrong = heard.log_probability(["a", "b"]), heard.log_probability(["b", "a"])
     assert right > wrong
-    verdict = judge_reading(judge, np.zeros(16_000), 16_000, "en", {"ab": ["a", "b"], "ba": ["b", "a"]})
+    verdict = judge_reading(heard, {"ab": ["a", "b"], "ba": ["b", "a"]})
     assert verdict.reading == "ab"
     assert verdict.margin == pytest.approx(right - wrong)
 
 
 def test_verdicts_that_cannot_be_given_are_refused():
     judge = judge_of([1])
+    heard = judge.hear([0.0], 16_000, "en")
     with pytest.raises(ValueError, match="at least two"):
-        judge_reading(judge, [0.0], 16_000, "en", {"ab": ["a"]})
+        judge_reading(heard, {"ab": ["a"]})
     with pytest.raises(ValueError, match="sound alike"):
-        judge_reading(judge, [0.0], 16_000, "en", {"x": ["a"], "y": ["a"]})
+        judge_reading(heard, {"x": ["a"], "y": ["a"]})
     with pytest.raises(ValueError, match="no phonemes of 'en': a1"):
-        judge.score([0.0], 16_000, "en", ["a1"])
+        heard.log_probability(["a1"])
     with pytest.raises(ValueError, match="unknown language"):
         judge.hear([0.0], 16_000, "fr")
     with pytest.raises(AudioInputError):

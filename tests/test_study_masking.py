@@ -27,7 +27,7 @@ from labkit.study.masking import (
     masking_measures,
 )
 from labkit.study.script import script
-from labkit.study.verdict import Verdict, listen, window
+from labkit.study.verdict import Ear, Verdict, listen, window
 
 PROBES = [
     probe
@@ -109,6 +109,19 @@ def test_the_true_sound_is_read_rightly_and_silence_is_babble():
         assert len(sound) == len(scope.audio) * 1280
         nothing, _ = listen(listener(), scope, [4095] * len(scope.audio), utterance.language)
         assert nothing.babble
+
+
+def test_an_ear_listens_to_equal_sounds_once_and_gives_the_threads_back():
+    (utterance, partner), threads = PROBES[0], torch.get_num_threads()
+    scope = window(script(system(), utterance, VANILLA), partner)
+    codes = tuple(system().codes(utterance)[place] for place in scope.audio)
+    with Ear(listener()) as ear:
+        verdicts = [ear.hear(scope, codes, utterance) for _ in range(2)]
+        assert verdicts[0] is verdicts[1]
+        assert verdicts[0].result() == listen(listener(), scope, codes, utterance.language)[0]
+        with pytest.raises(TypeError):
+            ear.hear(scope, (None,), utterance).result()
+    assert torch.get_num_threads() == threads
 
 
 def test_windows_need_a_homograph():

@@ -170,7 +170,7 @@ def _judge(
     right = None
     if partner is not None:
         candidates = reading_candidates(utterance, partner)
-        verdict = judge_reading(judge, waveform, codec.sample_rate, utterance.language, candidates)
+        verdict = judge_reading(heard, candidates)
         right = verdict.reading == utterance.homograph.reading
     words = word_errors = 0
     if word_judge is not None:

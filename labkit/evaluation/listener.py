@@ -13,7 +13,7 @@ from labkit.data.corpus import Utterance
 from labkit.data.phonemes import SILENCE
 from labkit.data.word_tokens import said_tokens
 from labkit.evaluation.reading import judge_reading
-from labkit.evaluation.recogniser import PhonemeJudge
+from labkit.evaluation.recogniser import Heard, PhonemeJudge
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,21 @@ class Listener:
         """An utterance as it is, at the codec's sample rate."""
         return torch.from_numpy(utterance.waveform)
 
-    def hear(self, waveform: torch.Tensor | None, language: str) -> tuple[str, ...]:
-        """The phonemes heard."""
+    def hear(self, waveform: torch.Tensor | None, language: str) -> Heard:
+        """What the judge hears."""
         if waveform is None:
-            return ()
-        return self.judge.hear(waveform, self.codec.sample_rate, language).phonemes
+            symbols = self.judge.symbols
+            return Heard((), (), language, symbols, torch.zeros(0, len(symbols)))
+        return self.judge.hear(waveform, self.codec.sample_rate, language)
 
-    def choose(
-        self, waveform: torch.Tensor | None, language: str, candidates: Mapping[str, Sequence[str]]
-    ) -> str | None:
-        """Name of the candidate that was most likely said; None if the judge cannot prefer any."""
-        if waveform is None:
-            return None
-        verdict = judge_reading(self.judge, waveform, self.codec.sample_rate, language, candidates)
-        # Sound too short for any of the candidates gives each the probability zero, and the margin is no number.
-        return None if math.isnan(verdict.margin) or verdict.margin == 0 else verdict.reading
+
+def choose(heard: Heard, candidates: Mapping[str, Sequence[str]]) -> str | None:
+    """Name of the candidate that was most likely said; None if the judge cannot prefer any."""
+    if not len(heard.log_probabilities):
+        return None
+    verdict = judge_reading(heard, candidates)
+    # Sound too short for any of the candidates gives each the probability zero, and the margin is no number.
+    return None if math.isnan(verdict.margin) or verdict.margin == 0 else verdict.reading
 
 
 def sounds(utterance: Utterance) -> list[str]:

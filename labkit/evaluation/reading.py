@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from labkit.evaluation.recogniser import PhonemeJudge
+from labkit.evaluation.recogniser import Heard
 
 
 @dataclass(frozen=True)
@@ -21,18 +21,13 @@ class ReadingVerdict:
     margin: float
 
 
-def judge_reading(
-    judge: PhonemeJudge,
-    waveform: object,
-    sample_rate: int,
-    language: str,
-    candidates: Mapping[str, Sequence[str]],
-) -> ReadingVerdict:
+def judge_reading(heard: Heard, candidates: Mapping[str, Sequence[str]]) -> ReadingVerdict:
     """Which of the `candidates` was said.
 
     Args:
+        heard: by the judge.
         candidates: for each reading its phonemes; either the whole utterance as it would sound with that reading, or
-            just the homograph if `waveform` is cut to it.
+            just the homograph if the judge heard nothing else.
 
     Raises:
         ValueError: with fewer than two candidates, or two that sound alike.
@@ -43,6 +38,6 @@ def judge_reading(
         raise ValueError(
             f"some of the readings {', '.join(candidates)} sound alike; no judge could tell them apart"
         )
-    scores = judge.scores(waveform, sample_rate, language, list(candidates.values()))
+    scores = [heard.log_probability(phonemes) for phonemes in candidates.values()]
     ranked = sorted(zip(scores, candidates, strict=True), reverse=True)
     return ReadingVerdict(reading=ranked[0][1], margin=ranked[0][0] - ranked[1][0])

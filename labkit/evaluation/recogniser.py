@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -85,10 +85,32 @@ class Heard:
     Attributes:
         phonemes: the phonemes in order, without silence.
         times: start and end in seconds of each.
+        language: that it listened for.
+        symbols: what it could have heard, `language/phoneme`, with `SILENCE` first.
+        log_probabilities: CTC's, `(time, symbols)` every 20 ms; symbols of the other language are ruled out.
     """
 
     phonemes: tuple[str, ...]
     times: tuple[tuple[float, float], ...]
+    language: str
+    symbols: tuple[str, ...] = field(repr=False)
+    log_probabilities: torch.Tensor = field(repr=False, compare=False)
+
+    def log_probability(self, phonemes: Sequence[str]) -> float:
+        """That exactly `phonemes` were said, summed over all alignments (CTC).
+
+        Raises:
+            ValueError: if a phoneme is not of the language.
+        """
+        index = {symbol: place for place, symbol in enumerate(self.symbols)}
+        wanted = [f"{self.language}/{phoneme}" for phoneme in phonemes if phoneme != SILENCE]
+        unknown = sorted({each.partition("/")[2] for each in wanted if each not in index})
+        if unknown:
+            raise ValueError(f"no phonemes of {self.language!r}: {', '.join(unknown)}")
+        target = torch.tensor([[index[each] for each in wanted]])
+        steps, length = torch.tensor([len(self.log_probabilities)]), torch.tensor([len(wanted)])
+        heard = self.log_probabilities[:, None]
+        return -float(functional.ctc_loss(heard, target, steps, length, reduction="sum"))
 
 
 class PhonemeJudge:
@@ -113,12 +135,12 @@ class PhonemeJudge:
 
     def hear(self, waveform: object, sample_rate: int, language: str) -> Heard:
         """The most likely phonemes, greedily: the best symbol of each step, repeats merged, blanks dropped."""
-        best = self.log_probabilities(waveform, sample_rate, language).argmax(dim=-1).tolist()
+        heard = self.log_probabilities(waveform, sample_rate, language)
         step = 2 * self.network.config.frames.hop / self.network.config.frames.sample_rate
         phonemes: list[str] = []
         times: list[tuple[float, float]] = []
         previous = 0
-        for place, symbol in enumerate(best):
+        for place, symbol in enumerate(heard.argmax(dim=-1).tolist()):
             end = (place + 1) * step - 0.1
             if symbol and symbol != previous:
                 phonemes.append(self.symbols[symbol].partition("/")[2])
@@ -126,34 +148,7 @@ class PhonemeJudge:
             elif symbol:
                 times[-1] = (times[-1][0], end)
             previous = symbol
-        return Heard(tuple(phonemes), tuple(times))
-
-    def score(self, waveform: object, sample_rate: int, language: str, phonemes: Sequence[str]) -> float:
-        """Log-probability that exactly `phonemes` were said, summed over all alignments (CTC).
-
-        Raises:
-            ValueError: if a phoneme is not of the language.
-        """
-        return self.scores(waveform, sample_rate, language, [phonemes])[0]
-
-    def scores(
-        self, waveform: object, sample_rate: int, language: str, candidates: Sequence[Sequence[str]]
-    ) -> list[float]:
-        """`score` of each candidate, listening once."""
-        heard = self.log_probabilities(waveform, sample_rate, language)
-        return [self._score(heard, language, candidate) for candidate in candidates]
-
-    def _score(self, heard: torch.Tensor, language: str, phonemes: Sequence[str]) -> float:
-        index = {symbol: place for place, symbol in enumerate(self.symbols)}
-        wanted = [f"{language}/{phoneme}" for phoneme in phonemes if phoneme != SILENCE]
-        unknown = sorted({each.partition("/")[2] for each in wanted if each not in index})
-        if unknown:
-            raise ValueError(f"no phonemes of {language!r}: {', '.join(unknown)}")
-        target = torch.tensor([[index[each] for each in wanted]])
-        loss = functional.ctc_loss(
-            heard[:, None], target, torch.tensor([len(heard)]), torch.tensor([len(wanted)]), reduction="sum"
-        )
-        return -float(loss)
+        return Heard(tuple(phonemes), tuple(times), language, self.symbols, heard)
 
     def _other_languages(self, language: str) -> torch.Tensor:
         check_language(language)

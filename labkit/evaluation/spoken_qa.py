@@ -20,7 +20,7 @@ from labkit.data.grammar import Relation, load_grammar
 from labkit.data.phonemes import SILENCE
 from labkit.evaluation.answers import Answer, SpeechSystem, answer_measures
 from labkit.evaluation.asr import text_units
-from labkit.evaluation.listener import Listener, sounds
+from labkit.evaluation.listener import Listener, choose, sounds
 from labkit.evaluation.rates import edits
 from labkit.interleave import InterleaveMode
 from labkit.statistics import Estimate, clustered_proportion, ratio, relative
@@ -209,8 +209,10 @@ def _judge(
     fact, language = truth.sentence.fact, truth.language
     candidates = spoken_candidates(relation, subject, language)
     heard, meant = listener.hear(waveform, language), sounds(truth)
-    chosen = listener.choose(waveform, language, candidates)
-    if chosen is not None and edits(candidates[chosen], heard) >= RECOGNISABLE * len(candidates[chosen]):
+    chosen = choose(heard, candidates)
+    if chosen is not None and edits(candidates[chosen], heard.phonemes) >= RECOGNISABLE * len(
+        candidates[chosen]
+    ):
         chosen = None
     return QuestionRow(
         question.index,
@@ -220,7 +222,7 @@ def _judge(
         chosen,
         chosen == fact,
         len(meant),
-        edits(meant, heard),
-        " ".join(heard),
+        edits(meant, heard.phonemes),
+        " ".join(heard.phonemes),
         answer,
     )

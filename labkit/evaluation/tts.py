@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from labkit.data.corpus import Utterance
 from labkit.evaluation.answers import Answer, SpeechSystem, answer_measures
 from labkit.evaluation.codec import reading_candidates
-from labkit.evaluation.listener import Listener, sounds
+from labkit.evaluation.listener import Listener, choose, sounds
 from labkit.evaluation.rates import edits
 from labkit.interleave import InterleaveMode
 from labkit.statistics import Estimate, clustered_proportion, proportion, ratio
@@ -131,15 +131,15 @@ def _judge(
     if partner is not None:
         place, reading = utterance.homograph.index, utterance.homograph.reading
         candidates = reading_candidates(utterance, partner)
-        right = listener.choose(waveform, utterance.language, candidates) == reading
+        right = choose(heard, candidates) == reading
         word = utterance.sentence.words[place]
     return SpokenRow(
         utterance.index,
         utterance.kind,
         word,
         len(meant),
-        edits(meant, heard),
-        " ".join(heard),
+        edits(meant, heard.phonemes),
+        " ".join(heard.phonemes),
         right,
         answer.text == utterance.text if answer else None,
         answer,

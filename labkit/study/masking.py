@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -21,9 +22,9 @@ from labkit.interleave import InterleaveMode
 from labkit.model.knockouts import Knockout
 from labkit.model.selectors import tokens_at
 from labkit.statistics import Estimate, clustered_proportion
-from labkit.study.continuation import Change, Continuation, go_on_each
+from labkit.study.continuation import Change, go_on_each
 from labkit.study.script import Script, script
-from labkit.study.verdict import Verdict, Window, listen, window
+from labkit.study.verdict import Ear, Verdict, Window, window
 
 Probe = tuple[Utterance, Utterance]
 """A homograph in a sentence, and its minimal pair: equal but for the deciding word, so the reading is the other."""
@@ -142,51 +143,60 @@ def mask_homographs(
         KnockoutNeverFired: a condition cut nothing.
         ValueError: an utterance without a homograph.
     """
-    scripts = Scripts(system, probes, mode)
-    rows: list[MaskedRow] = []
-    # What a mask leaves as it was is said alike under several conditions, and need not be heard twice.
-    heard: dict[tuple[int, tuple[int, ...]], Verdict] = {}
-    made = _said(system, scripts, mode, conditions, progress)
-    for condition in conditions:
-        spans = scripts.spans(condition.earlier)
-        listened = zip(probes, scripts.windows, scripts.codes, spans, made[condition], strict=True)
-        for (utterance, partner), scope, true, span, own in tqdm(
-            listened, "listening", len(probes), unit="utterance", disable=not progress, leave=False
-        ):
-            codes = (*true[scope.audio.start : span.start], *own.codes)[-len(scope.audio) :]
-            said = utterance.index, codes
-            if said not in heard:
-                heard[said], _ = listen(listener, scope, codes, utterance.language)
-            rows.append(
-                MaskedRow(
-                    utterance=utterance.index,
-                    homograph=utterance.sentence.words[utterance.homograph.index],
-                    condition=condition.name,
-                    meant=(partner if condition.swapped else utterance).homograph.reading,
-                    verdict=heard[said],
-                    codes=codes,
-                )
+
+    def onset(place: int) -> float:
+        utterance, _ = probes[place]
+        return utterance.words[utterance.homograph.index].start if utterance.homograph else 0.0
+
+    said: dict[tuple[Condition, int], tuple[tuple[int, ...], Future[Verdict]]] = {}
+    order = sorted(range(len(probes)), key=onset)  # words that begin at about the same time go on together
+    title = f"speaking under {len(conditions)} condition{'s' * (len(conditions) != 1)}"
+    with (
+        Ear(listener) as ear,
+        tqdm(total=len(probes), desc=title, unit="utterance", disable=not progress) as bar,
+    ):
+        for start in range(0, len(order), system.batch):
+            chosen = order[start : start + system.batch]
+            scripts = Scripts(system, [probes[place] for place in chosen], mode)
+            # All that these say before any of it is heard: the model is at its quickest while nobody listens.
+            for condition, codes in _said(system, scripts, mode, conditions).items():
+                for place, scope, own in zip(chosen, scripts.windows, codes, strict=True):
+                    said[condition, place] = own, ear.hear(scope, own, probes[place][0])
+            bar.update(len(chosen))
+        return [
+            MaskedRow(
+                utterance=utterance.index,
+                homograph=utterance.sentence.words[utterance.homograph.index],
+                condition=condition.name,
+                meant=(partner if condition.swapped else utterance).homograph.reading,
+                verdict=said[condition, place][1].result(),
+                codes=said[condition, place][0],
             )
-    return rows
+            for condition in conditions
+            for place, (utterance, partner) in enumerate(probes)
+        ]
 
 
 def _said(
-    system: SpeechSystem,
-    scripts: Scripts,
-    mode: InterleaveMode,
-    conditions: Sequence[Condition],
-    progress: bool,
-) -> dict[Condition, list[Continuation]]:
-    """What the model says under every condition. Those of one text and one beginning share what comes before it."""
-    made = {}
+    system: SpeechSystem, scripts: Scripts, mode: InterleaveMode, conditions: Sequence[Condition]
+) -> dict[Condition, list[tuple[int, ...]]]:
+    """The audio tokens of every script's window, under every condition.
+
+    Conditions of one text and one beginning share what comes before it.
+    """
+    said = {}
     for swapped, earlier in dict.fromkeys((each.swapped, each.earlier) for each in conditions):
         alike = [each for each in conditions if (each.swapped, each.earlier) == (swapped, earlier)]
-        read = scripts.swapped if swapped else scripts.plain
+        read, spans = scripts.swapped if swapped else scripts.plain, scripts.spans(earlier)
         changes = [cutting(system, read, scripts.windows, mode, each) for each in alike]
-        title = f"speaking under {len(alike)} of {len(conditions)} conditions"
-        said = go_on_each(system, read, scripts.spans(earlier), mode, changes, progress=progress, title=title)
-        made |= zip(alike, said, strict=True)
-    return made
+        made = go_on_each(system, read, spans, mode, changes, progress=False)
+        for condition, continuations in zip(alike, made, strict=True):
+            known = zip(scripts.windows, scripts.codes, spans, continuations, strict=True)
+            said[condition] = [
+                (*true[scope.audio.start : span.start], *own.codes)[-len(scope.audio) :]
+                for scope, true, span, own in known
+            ]
+    return said
 
 
 class Scripts:

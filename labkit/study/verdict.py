@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from rapidfuzz.distance import Levenshtein
 
 from labkit.data.corpus import Utterance
 from labkit.data.phonemes import SILENCE
-from labkit.evaluation.listener import Listener
+from labkit.evaluation.listener import Listener, choose
 from labkit.study.script import Script
 
 CONTEXT = 10
@@ -92,8 +94,41 @@ def listen(
     sound = listener.speak(codes)
     candidates = {name: (*scope.before, *said, *scope.after) for name, said in scope.readings.items()}
     heard = listener.hear(sound, language)
-    there = max(_share_heard(scope, said, heard) for said in scope.readings.values())
-    return Verdict(listener.choose(sound, language, candidates), there < 0.5, heard), sound
+    there = max(_share_heard(scope, said, heard.phonemes) for said in scope.readings.values())
+    return Verdict(choose(heard, candidates), there < 0.5, heard.phonemes), sound
+
+
+class Ear:
+    """Listens while the model speaks on, and to equal sounds once.
+
+    Half of what a study takes is listening, and what is computed is computed outside the interpreter's lock. So each of
+    torch's threads becomes an ear, and from the first sound on the model is left with one. Open it with ``with``.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self._heard: dict[tuple[int, tuple[int, ...]], Future[Verdict]] = {}
+
+    def __enter__(self) -> Self:
+        self._threads = torch.get_num_threads()
+        self._ears = ThreadPoolExecutor(self._threads, "ear", torch.set_num_threads, (1,))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ears.shutdown(cancel_futures=True)
+        torch.set_num_threads(self._threads)
+
+    def hear(self, scope: Window, codes: tuple[int, ...], utterance: Utterance) -> Future[Verdict]:
+        """The verdict on a window of an utterance, as soon as there is one; see `listen`."""
+        torch.set_num_threads(1)
+        key = utterance.index, codes
+        if key not in self._heard:
+            self._heard[key] = self._ears.submit(self._listen, scope, codes, utterance.language)
+        return self._heard[key]
+
+    def _listen(self, scope: Window, codes: tuple[int, ...], language: str) -> Verdict:
+        verdict, _ = listen(self.listener, scope, codes, language)
+        return verdict
 
 
 def _share_heard(scope: Window, said: Sequence[str], heard: Sequence[str]) -> float:
