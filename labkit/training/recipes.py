@@ -137,7 +137,7 @@ TOY = Recipe(
         1: replace(_TOY_SETTINGS, steps=8000),
         2: replace(_TOY_SETTINGS, steps=1500, learning_rates={Part.CHAIN: 3e-3}),
         3: replace(_TOY_SETTINGS, steps=500, learning_rates={Part.CHAIN: 2e-3}),
-        4: replace(_TOY_SETTINGS, steps=900, rows=8, learning_rates={Part.BACKBONE: 5e-4, Part.CHAIN: 2e-3}),
+        4: replace(_TOY_SETTINGS, steps=2200, rows=8, learning_rates={Part.BACKBONE: 1e-3, Part.CHAIN: 2e-3}),
     },
 )
 
