@@ -36,6 +36,9 @@ FRAME = 0.1
 WARM_UP = 12
 """Tokens made in each mode before the first comparison: a model's first pass takes longer than all others."""
 
+REST = 0.3
+"""Seconds that the browser has to itself before each mode: what it draws of one must not slow the next down."""
+
 Systems = Mapping[str, SpeechSystem | Callable[[], SpeechSystem]]
 
 
@@ -169,6 +172,7 @@ class ModeComparer(LiveWidget):
                 yield from islice(Take(system, take.text, take.mode), WARM_UP)
             self._warm.add(model)
         for name, take in takes.items():
+            yield from self._rest()
             yield from self._watch(name, take)
             self._tell([wav(take.waveform, take.sample_rate), _peaks(take)], do="said", **_said(name, take))
         if self._judge is not None:
@@ -178,6 +182,13 @@ class ModeComparer(LiveWidget):
                 self.heard[name] = self._judge.write(take.waveform, take.sample_rate, language)
                 self._tell(do="heard", lane=name, text=self.heard[name])
         self._tell(do="end")
+
+    def _rest(self) -> Iterator[None]:
+        """Let the browser draw; where no loop runs there is none."""
+        until = time.perf_counter() + REST
+        while self._loop and time.perf_counter() < until:
+            time.sleep(0.01)
+            yield
 
     def _watch(self, name: str, take: Take) -> Iterator[None]:
         """Say it, telling the browser now and then which tokens have come."""
