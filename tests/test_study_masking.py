@@ -146,6 +146,15 @@ def test_every_condition_is_asked_and_the_prefix_is_the_true_one():
             assert row.codes[:before] == true
 
 
+def test_probes_keep_their_place_however_many_go_on_together():
+    model = speech_model(0)
+    at_once, in_parts = (
+        mask_homographs(system(model, batch=batch), listener(), PROBES, VANILLA, [FULL, NONE], progress=False)
+        for batch in (len(PROBES), 3)
+    )
+    assert in_parts == at_once
+
+
 def test_measures_count_rows_by_condition():
     def row(condition, reading, babble):
         return MaskedRow(0, "lead", condition, "a", Verdict(reading, babble, ()), ())

@@ -163,6 +163,7 @@ def mask_homographs(
                 for place, scope, own in zip(chosen, scripts.windows, codes, strict=True):
                     said[condition, place] = own, ear.hear(scope, own, probes[place][0])
             bar.update(len(chosen))
+        bar.set_description("listening to the last of it")
         return [
             MaskedRow(
                 utterance=utterance.index,
