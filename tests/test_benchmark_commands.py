@@ -10,6 +10,7 @@ from tiny import VOCABULARY, random_ids, tiny_model
 
 from labkit.benchmark import __main__ as command
 from labkit.benchmark import modes
+from labkit.benchmark import recorded as recorded_reports
 from labkit.benchmark.contenders import contenders, plain_generate, plain_twin
 from labkit.benchmark.first_audio import benchmark_first_audio, chunk_tokens
 from labkit.benchmark.length import benchmark_length
@@ -93,6 +94,33 @@ def test_modes_at_two_sizes_and_a_third_predicted(small_sizes: None, monkeypatch
     assert found["sizes"]["toy"]["bytes"]["caches"] > 0
     json.dumps(found)
     assert "7B predicted" in table_8(found)
+
+
+def test_attention_is_measured_only_where_runs_are_long_enough_to_show_it(
+    small_sizes: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modes, "attention_seconds", lambda fast, length, least: (length - least) * 1e-6)
+
+    def key(tokens: int) -> float:
+        setting = Setting(tokens=tokens, prompt_tokens=3, repeats=1, progress=False)
+        return benchmark_modes(["toy"], setting)["sizes"]["toy"]["cost_model"]["key"]
+
+    assert key(32) == 0.0, "two tokens more tell nothing"
+    assert key(64) == pytest.approx(1e-6)
+
+
+def test_recorded_reports_are_found_by_kind_and_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    reports = recorded_reports.recorded("modes")
+    assert next(iter(reports)) == "cpu"
+    assert set(reports["cpu"]["sizes"]["0.5B"]["modes"]) == {"transformers", *MODE_NAMES}
+    monkeypatch.setattr(recorded_reports, "RESULTS", tmp_path)
+    for name in ("modes-a-gpu", "modes-cpu", "length-cpu"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"of": name}), encoding="utf-8")
+    assert recorded_reports.recorded("modes") == {"cpu": {"of": "modes-cpu"}, "a-gpu": {"of": "modes-a-gpu"}}
+    with pytest.raises(ValueError, match=r"labkit\.benchmark first-audio --out"):
+        recorded_reports.recorded("first-audio")
 
 
 def test_nothing_to_predict_from(small_sizes: None, monkeypatch: pytest.MonkeyPatch) -> None:

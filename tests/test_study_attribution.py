@@ -8,6 +8,7 @@ from contrasts import contrasts, random_system
 
 from labkit.interleave import parse
 from labkit.model import Knockout, tokens_at
+from labkit.study import attribution as room
 from labkit.study.attribution import (
     Completeness,
     WordRow,
@@ -41,13 +42,38 @@ def neutral(contrast, words):
 @pytest.mark.parametrize("found", [contrasts, lambda: contrasts(TWO)], ids=["backbone", "chain"])
 def test_integrated_gradients_add_up(found):
     for each in found().kept[-1:]:
-        words, check = integrated_gradients(random_system(), each, BASELINE, steps=100)
+        words, check = integrated_gradients(random_system(), each, BASELINE)
         assert len(words) == len(each.script.words)
         everything = range(len(words))
         change = log_odds(random_system(), [each]) - log_odds(random_system(), [neutral(each, everything)])
         assert check.change == pytest.approx(float(change), abs=1e-3)
-        assert abs(check.error) < 0.02 * max(1.0, abs(check.change))
+        assert abs(check.error) <= 0.0101 * abs(check.change)
         assert sum(words) == pytest.approx(check.change + check.error, abs=1e-3)
+
+
+@pytest.mark.parametrize(("steps", "is_enough"), [(2048, True), (64, False)])
+def test_integrated_gradients_find_jumps_or_say_that_they_did_not(monkeypatch, steps, is_enough):
+    """Log-odds that jump twice on the line, each time within less than a thousandth of it."""
+    system, each = random_system(), contrasts().kept[0]
+    first = each.script.text[0]
+    none, text = (system.model.embed(torch.tensor(token)).detach() for token in (BASELINE, each.ids[first]))
+    forward = type(system.model).forward
+    read = []
+
+    def reading(self, **given):
+        read.append(given["embeds"])
+        return forward(self, **given)
+
+    def jumping(*_):
+        place = (read[-1][:, first] - none) @ (text - none) / (text - none).square().sum()
+        return torch.sigmoid(20_000 * (place - 0.3337)) + 2 * torch.sigmoid(20_000 * (place - 0.7777))
+
+    monkeypatch.setattr(type(system.model), "forward", reading)
+    monkeypatch.setattr(room, "weigh", jumping)
+    words, check = integrated_gradients(system, each, BASELINE, steps=steps)
+    assert check.change == pytest.approx(3, abs=1e-3)
+    assert (abs(check.error) <= 0.0101 * 3) == is_enough
+    assert words[0] == pytest.approx(check.change + check.error, abs=1e-3), "it is the first word's doing"
 
 
 def test_feature_ablation_is_a_slow_loop():
@@ -76,7 +102,7 @@ def test_cut_words_are_knockouts_one_by_one():
 
 def test_all_words_are_asked_about():
     found = contrasts().kept[:2]
-    rows, sums = attribute_words(random_system(), found, BASELINE, steps=4, progress=False)
+    rows, sums = attribute_words(random_system(), found, BASELINE, tolerance=0.1, progress=False)
     assert [row.text for row in rows] == [word for each in found for word in each.script.words]
     assert [sum(row.role == "homograph" for row in rows), len(sums)] == [2, 2]
     assert not torch.is_inference(random_system().model.backbone.lm_head.weight)
@@ -102,7 +128,8 @@ def test_errors():
     each = contrasts().kept[0]
     with pytest.raises(ValueError, match="no id of the tokenizer"):
         ablate_words(random_system(), each, -1)
-    with pytest.raises(ValueError, match="at least one step"):
-        integrated_gradients(random_system(), each, BASELINE, steps=0)
+    for unusable in ({"steps": 0}, {"tolerance": 0.0}):
+        with pytest.raises(ValueError, match="must be positive"):
+            integrated_gradients(random_system(), each, BASELINE, **unusable)
     with pytest.raises(ValueError, match="no method"):
         rank_agreement([], "integrated", "cutting")

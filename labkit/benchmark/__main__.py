@@ -7,7 +7,7 @@
 On an NVIDIA GPU (bfloat16, CUDA graphs, compiled layers; the released vocabulary, the paper's 4096 tokens):
 
     python -m labkit.benchmark modes --sizes 0.5B 7B --device cuda --dtype bfloat16 --tokens 4096 --compile \\
-        --out figures/benchmarks/modes-gpu.json
+        --out labkit/benchmark/results/modes-gpu.json
     python -m labkit.benchmark first-audio --size 7B --device cuda --dtype bfloat16 --compile
 
 ``--no-graphs`` and ``--attention flash_attention_2`` say what graphs and FlashAttention bring. All weights are random:

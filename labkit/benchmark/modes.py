@@ -202,7 +202,8 @@ def fit_contenders(
 ) -> CostModel:
     """Fit a cost model to the first `FIT_TOKENS` tokens of each run's quietest call; attention is measured by itself.
 
-    A call in which the machine was busy with something else says nothing about the model.
+    A call in which the machine was busy with something else says nothing about the model. What looking at one token
+    more costs is left out where the runs are less than twice as long as what is fitted.
 
     Args:
         runs: that have been called; the yardstick among them does not count.
@@ -220,7 +221,9 @@ def fit_contenders(
     ]
     least = prompt_tokens + FIT_TOKENS
     more = fast.capacity - least
-    key = max(0.0, attention_seconds(fast, fast.capacity, least) / more) if more > 0 else 0.0
+    # A few tokens more cost less than one pass differs from the next: divided by them, noise passes for attention.
+    long_enough = more >= least
+    key = max(0.0, attention_seconds(fast, fast.capacity, least) / more) if long_enough else 0.0
     return fit_steps(measured, config.num_hidden_layers, key)
 
 
