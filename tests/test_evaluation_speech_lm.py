@@ -132,6 +132,22 @@ def test_scores_that_could_not_be_written_cost_no_evaluation(folder, forced, tmp
     assert json.loads(out.read_text())["table"]
 
 
+def test_streamed_scores_lie_beside_the_others(folder, forced, monkeypatch):
+    monkeypatch.setattr(speech_lm, "write_card", lambda _: pytest.fail("the card is of other scores"))
+    asked = []
+
+    def evaluates(settings, cell, *, progress):
+        asked.append(settings.streaming)
+        return forced_row(settings, cell)
+
+    monkeypatch.setattr(speech_lm, "evaluate_cell", evaluates)
+    speech_lm.main([*arguments(folder), "--streaming"])
+    assert asked
+    assert all(asked)
+    assert json.loads((folder / "scores-streaming.json").read_text())["streaming"] is True
+    assert not (folder / "scores.json").exists()
+
+
 def test_a_hub_ids_scores_need_a_place(monkeypatch, capsys):
     monkeypatch.setattr(speech_lm, "evaluate", lambda *_, **__: pytest.fail("evaluated"))
     with pytest.raises(SystemExit):

@@ -73,6 +73,7 @@ class Settings:
         kinds: of the sentences beside the probes. Those of random words ("coverage") are for models that have
             learned to read letters, which the toy has not.
         steps: Euler steps of the codec, for model and ceiling alike.
+        streaming: whether the codec streams, with steps of its own; see `labkit.evaluation.listener.Listener`.
         batch: prompts answered at a time.
         max_new_tokens: where an answer that does not end is cut.
         codec, judge: folders of their weights.
@@ -90,6 +91,7 @@ class Settings:
     utterances: int = 500
     kinds: tuple[str, ...] = ("plain",)
     steps: int = 2
+    streaming: bool = False
     batch: int = 64
     max_new_tokens: int = MAX_NEW_TOKENS
     codec: str = str(weights_folder() / "toy-codec")
@@ -154,7 +156,7 @@ def _world(settings: Settings) -> _World:
     codec, folder = ToyCodec.load(settings.codec), find_checkpoint(settings.model)
     model = load_speech_lm(folder, dtype=torch.float32, device=settings.device, tell=None).eval()
     system = SpeechSystem(model, load_tokenizer(folder), codec, settings.batch, settings.max_new_tokens)
-    listener = Listener(codec, PhonemeJudge.load(settings.judge), settings.steps)
+    listener = Listener(codec, PhonemeJudge.load(settings.judge), settings.steps, settings.streaming)
     return _World(generate(settings.corpus, progress=False), system, listener)
 
 

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 import torch
 
-from labkit.audio.codec import Codec
+from labkit.audio.codec import STREAMING_STEPS, Codec
 from labkit.data.corpus import Utterance
 from labkit.data.phonemes import SILENCE
 from labkit.data.word_tokens import said_tokens
 from labkit.evaluation.reading import judge_reading
 from labkit.evaluation.recogniser import Heard, PhonemeJudge
+
+CHUNK = 10
+"""Audio tokens that a streaming codec gets at a time: what ten MCTP modules make from one backbone pass."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +27,24 @@ class Listener:
         codec: turns audio tokens into sound.
         judge: hears phonemes in it.
         steps: Euler steps that the codec takes.
+        streaming: speak as tokens come, `CHUNK` at a time, in one Euler step at first and in more from chunk to chunk
+            (`labkit.audio.codec.STREAMING_STEPS`), as somebody hears it who does not wait for the end.
     """
 
     codec: Codec
     judge: PhonemeJudge
     steps: int = 2
+    streaming: bool = False
 
     def speak(self, codes: Sequence[int]) -> torch.Tensor | None:
         """Waveform `(samples,)` of audio tokens; None if there are none."""
-        return self.codec.decode(codes, self.steps) if len(codes) else None
+        if not len(codes):
+            return None
+        if not self.streaming:
+            return self.codec.decode(codes, self.steps)
+        stream = self.codec.stream(STREAMING_STEPS)
+        pieces = [stream.push(codes[start : start + CHUNK]) for start in range(0, len(codes), CHUNK)]
+        return torch.cat([*pieces, stream.finish()])
 
     def again(self, utterance: Utterance) -> torch.Tensor:
         """An utterance after the codec: all that a perfect model could have said."""

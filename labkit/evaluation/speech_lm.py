@@ -48,6 +48,9 @@ from labkit.model.layout import read_config
 from labkit.paths import cache_folder, weights_folder
 from labkit.training.release import SCORES, TRAINING, write_card
 
+STREAMED = "scores-streaming.json"
+"""Beside the scores on the model's card, which are of sound that is decoded at once."""
+
 
 def evaluate(settings: Settings, *, workers: int = 1, anew: bool = False) -> dict[Cell, list[Row]]:
     """Every cell's rows: those that an earlier run has left, and all that are missing.
@@ -143,6 +146,9 @@ def main(arguments: list[str] | None = None) -> None:
         help="of sentence beside homographs",
     )
     parser.add_argument("--steps", type=int, default=2, help="Euler steps of the codec")
+    parser.add_argument(
+        "--streaming", action="store_true", help="let the codec speak as tokens come, in few steps at first"
+    )
     parser.add_argument("--batch", type=int, default=64, help="prompts answered at a time")
     parser.add_argument("--max-new-tokens", type=int, default=256, help="where an endless answer is cut")
     parser.add_argument("--codec", default=str(weights_folder() / "toy-codec"))
@@ -151,14 +157,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--anew", action="store_true", help="evaluate again what was finished")
     parser.add_argument(
-        "--out", type=output_file, help="default: scores.json in the model's folder; a hub id needs it said"
+        "--out",
+        type=output_file,
+        help="default: scores.json (streaming: scores-streaming.json) in the model's folder; a hub id needs it said",
     )
     options = vars(parser.parse_args(arguments))
     out, workers, anew = (options.pop(name) for name in ("out", "workers", "anew"))
     if out is None:
         if not Path(options["model"]).is_dir():
             parser.error(f"{options['model']} is not a folder here: say with --out where to write its scores")
-        out = Path(options["model"]) / SCORES
+        out = Path(options["model"]) / (STREAMED if options["streaming"] else SCORES)
     if options["modes"] is None:
         modules = _modules(options["model"])
         options["modes"] = [name for name, each in MODES.items() if each.modules_needed <= modules]
@@ -168,7 +176,7 @@ def main(arguments: list[str] | None = None) -> None:
         "model": Path(settings.model).name,
         **{
             name: getattr(settings, name)
-            for name in ("utterances", "kinds", "steps", "batch", "max_new_tokens")
+            for name in ("utterances", "kinds", "steps", "streaming", "batch", "max_new_tokens")
         },
         "corpus": asdict(settings.corpus),
         "table": table,
