@@ -128,10 +128,9 @@ def integrated_gradients(
 ) -> tuple[list[float], Completeness]:
     """Integrated gradients on the embeddings, summed to words.
 
-    Attention that goes over from one word to another makes the log-odds jump within a thousandth of the line, and a few
-    hundred points at even distances miss such jumps or take them for slopes. So the line is cut into pieces, short
-    where the log-odds move and long where they do not, and captum integrates each. Pieces that do not add up are halved
-    and integrated again. What all of them add up to is the integral of the whole.
+    On the line the log-odds may go by leaps, which points at even distances miss or take for slopes. So the line is cut
+    into pieces, short where the log-odds move and long where they do not, and captum integrates each. Pieces that do
+    not add up are halved and integrated again. What all of them add up to is the integral of the whole.
 
     Args:
         tolerance: errors of all pieces that are put up with, relative to what there is to explain.
@@ -157,13 +156,13 @@ def integrated_gradients(
     change = float(scanned[-1] - scanned[0])
     cuts = _even_cuts(scanned, min(PIECES, max(1, steps // POINTS)))
     pieces, left = list(itertools.pairwise(cuts)), steps
+    allowed = tolerance * abs(change)
     by_piece: dict[tuple[float, float], tuple[torch.Tensor, float]] = {}
     while pieces:
         for first in range(0, len(pieces), system.batch):
             chosen = pieces[first : first + system.batch]
             by_piece |= _integrate(target, none, text, chosen, min(steps, POINTS))
         left -= len(pieces) * POINTS
-        allowed = tolerance * abs(change)
         if sum(abs(error) for _, error in by_piece.values()) <= allowed:
             break
         bad = [piece for piece, (_, error) in by_piece.items() if abs(error) > allowed / len(by_piece)]
