@@ -126,6 +126,14 @@ def test_every_dataset_holds_what_its_name_says(corpus, folder):
         ]
         for each, utterance in zip(samples["tts"], own, strict=True):
             assert [int(path.stem) for path in each.audios] == [utterance.index]
+        if split == "train":
+            longest = read_samples(folder / split / f"tts-long-{language}.jsonl")
+            assert len(longest) == round(0.1 * len(own)) > 0
+            told = [each.messages[1]["content"].removesuffix("<|audio|>") for each in longest]
+            rest = list(said)
+            for text in told:
+                rest.remove(text)
+            assert min(map(len, told)) >= max(map(len, rest))
         questions = [each for each in own if each.kind == "question"]
         assert questions
         for each, question in zip(samples["speech-qa"], questions, strict=True):

@@ -11,18 +11,17 @@ from speech import corpus, system
 
 from labkit.interleave import BOOST
 from labkit.study.alignment import (
-    OFFSETS,
     Look,
     accuracy_gain,
     alignment_measures,
-    choose_looks,
     follow,
     follow_monotone,
+    later,
     monotone_path,
     moved,
-    rank_looks,
     score,
     score_all,
+    smoothed,
     word_weights,
 )
 from labkit.study.alignment_baselines import (
@@ -33,6 +32,7 @@ from labkit.study.alignment_baselines import (
     previous_word,
     truth_late,
 )
+from labkit.study.alignment_choice import LAGS, OFFSETS, WINDOWS, choose_looks, rank_looks
 from labkit.study.alignment_weights import Head, WordAttention
 from labkit.study.script import Script, script
 
@@ -81,6 +81,18 @@ def test_the_head_that_follows_is_found_with_its_row_copy_and_offset(row, copy, 
     assert best.accuracy > 0.7  # the first word or the last has nobody to be told from
 
 
+@pytest.mark.parametrize("early", [0, 1, 2])
+def test_the_head_that_is_ahead_of_the_sound_is_found_with_its_lag(early):
+    seen = []
+    for one in attentions({HEADS[3]: ("own", "prompt", 0)}):
+        weights = one.weights.copy()
+        weights[3] = np.roll(weights[3], -early, axis=-2)
+        seen.append(replace(one, weights=weights))
+    best = rank_looks(seen)[0]
+    assert best.look == Look(HEADS[3], "own", "prompt", 0, early)
+    assert best.accuracy > 0.95
+
+
 def test_both_copies_together_are_their_sum():
     one = attentions({HEADS[0]: ("own", "answer", 0)}, 1)[0]
     assert np.allclose(one.of("own", "both"), one.of("own", "prompt") + one.of("own", "answer"))
@@ -104,8 +116,7 @@ def test_heads_that_err_apart_do_better_together():
         weights = one.weights.copy()
         weights[0, 1, 0, ::2] = weights[4, 1, 0, 1::2] = 0.01
         seen.append(replace(one, weights=weights))
-    ranked = rank_looks(seen)
-    looks = choose_looks(seen, ranked)
+    looks, _ = choose_looks(seen, rank_looks(seen, lags=[0]), windows=[1])
     assert {look.head for look in looks[:2]} == {HEADS[0], HEADS[4]}
     together, alone = (
         alignment_measures(score_all(seen, follow(way)))["accuracy"].value for way in (looks, looks[:1])
@@ -115,10 +126,41 @@ def test_heads_that_err_apart_do_better_together():
 
 def test_no_more_looks_than_asked_and_one_if_that_is_best():
     seen = attentions({HEADS[2]: ("own", "answer", 0)})
-    looks = choose_looks(seen, rank_looks(seen), most=5)
+    looks, _ = choose_looks(seen, rank_looks(seen), most=5)
     assert looks[0].head == HEADS[2]
     assert len(looks) <= 5
-    assert len(choose_looks(seen, rank_looks(seen), most=1)) == 1
+    assert len(choose_looks(seen, rank_looks(seen), most=1).looks) == 1
+
+
+def test_a_head_that_is_lost_now_and_then_is_read_in_a_window_and_one_that_is_not_is_not():
+    """In every fourth audio token it looks at the first word or the last."""
+    seen = attentions({HEADS[2]: ("own", "prompt", 0)})
+    assert choose_looks(seen, rank_looks(seen)).window == 1
+    strayed = []
+    for one in seen:
+        weights = one.weights.copy()
+        weights[2, 1, 0, ::4] = 0
+        weights[2, 1, 0, ::8, 0] = weights[2, 1, 0, 4::8, -1] = 0.5
+        strayed.append(replace(one, weights=weights))
+    chosen = choose_looks(strayed, rank_looks(strayed))
+    assert chosen.window > 1
+    alone, smooth = (
+        alignment_measures(score_all(strayed, follow(chosen.looks, window)))["accuracy"].value
+        for window in (1, chosen.window)
+    )
+    assert smooth > alone + 0.1
+
+
+def test_smoothing_and_moving_in_time_keep_each_tokens_weight():
+    weights = np.random.default_rng(0).uniform(size=(2, 7, 3))
+    weights /= weights.sum(-1, keepdims=True)
+    for window in WINDOWS:
+        assert np.allclose(smoothed(weights, window).sum(-1), 1)
+        assert np.allclose(smoothed(weights, window)[:, 3], weights[:, 3 - window // 2 :][:, :window].mean(1))
+    assert np.allclose(smoothed(weights, 1), weights)
+    for lag in LAGS:
+        assert np.allclose(later(weights, lag)[:, lag:], weights[:, : 7 - lag])
+        assert np.allclose(later(weights, lag)[:, :lag], weights[:, :1])
 
 
 @given(words=st.integers(1, 6), offset=st.integers(-8, 8))
@@ -307,11 +349,12 @@ def test_a_line_that_cannot_be_drawn_is_refused(settings):
         Line(*settings)
 
 
-def test_the_mean_of_all_heads_has_every_head_and_no_offset():
+def test_the_mean_of_all_heads_has_every_head_and_is_read_as_suits_it_best():
     seen = attentions(dict.fromkeys(HEADS, ("own", "answer", 0)))
-    looks = choose_mean_of_all(seen)
+    looks, window = choose_mean_of_all(seen)
     assert [look.head for look in looks] == list(HEADS)
-    assert {(look.row, look.offset) for look in looks} == {("own", 0)}
+    assert {(look.row, look.offset, look.lag) for look in looks} == {("own", 0, 0)}
+    assert window in WINDOWS
 
 
 # Bad input
@@ -325,6 +368,10 @@ def test_nothing_to_choose_from_is_refused():
         rank_looks([seen[0], replace(seen[1], heads=HEADS[::-1])])
     with pytest.raises(ValueError, match="at least one look"):
         word_weights(seen[0], [])
+    for window in (0, 2):
+        with pytest.raises(ValueError, match=f"1, 3, 5 ..., not {window}"):
+            word_weights(seen[0], [Look(HEADS[0], "own", "both")], window)
     with pytest.raises(ValueError, match="was not looked at"):
         word_weights(seen[0], [Look(Head("backbone.9", 0), "own", "both")])
     assert {each.look.offset for each in rank_looks(seen)} <= set(OFFSETS)
+    assert {each.look.lag for each in rank_looks(seen)} <= set(LAGS)

@@ -146,6 +146,19 @@ def test_every_condition_is_asked_and_the_prefix_is_the_true_one():
             assert row.codes[:before] == true
 
 
+def test_a_row_tells_who_began_its_word():
+    speaker = system(speech_model(2))
+    swapped = Condition("deciding word swapped", swapped=True)
+    for mode in (VANILLA, TWO):
+        rows = mask_homographs(speaker, listener(), PROBES, mode, [FULL, swapped], progress=False)
+        scripts = Scripts(speaker, PROBES, mode)
+        told = [*scripts.plain, *scripts.swapped]
+        for row, read, scope in zip(rows, told, scripts.windows * 2, strict=True):
+            assert row.begun_by == mode.maker(read.audio[scope.word.start] - read.prompt)
+        makers = {row.begun_by for row in rows}
+        assert makers == {None} if mode is VANILLA else makers - {None}
+
+
 def test_probes_keep_their_place_however_many_go_on_together():
     model = speech_model(0)
     at_once, in_parts = (

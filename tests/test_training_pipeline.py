@@ -21,7 +21,7 @@ from labkit.training import pipeline as room
 from labkit.training import release as cards
 from labkit.training import train_stage
 from labkit.training.pipeline import Pipeline, train_codec
-from labkit.training.recipes import RECIPES, TOY, Deepening, Listening, recipe
+from labkit.training.recipes import RECIPES, TOY, Annealing, Deepening, Listening, recipe
 from labkit.training.release import CARD, TRAINING, release, write_card
 from labkit.training.stages import Part, StageError
 from labkit.vocabulary import Vocabulary, load_tokenizer
@@ -35,6 +35,7 @@ TINY = replace(
     stages={number: replace(settings, **SHORT) for number, settings in TOY.stages.items()},
     deepening=Deepening(layers=2, settings=replace(TOY.stages[1], **SHORT)),
     listening=Listening({"asr-en": 1.0, "asr-clips-en": 1.0}, replace(TOY.stages[1], **SHORT)),
+    annealing=Annealing({"tts-long-en": 1.0, "text-en": 1.0}, replace(TOY.stages[4], **SHORT)),
 )
 
 
@@ -97,6 +98,29 @@ def test_the_backbone_learns_to_listen_before_it_gets_its_modules(trained):
     assert at_once.model_folder(1) == trained.model_folder(1)
     slower = replace(TINY, stages=TINY.stages | {2: replace(TINY.stages[2], steps=3)})
     assert Pipeline(slower, trained.folder.parent).trainings(2)[0].model == listened.model
+
+
+def test_stage_4_ends_on_another_mixture(trained):
+    tuned, annealed = trained.trainings(4)
+    first, last = (load_speech_lm(each.model, tell=None) for each in (tuned, annealed))
+    for part in ("backbone.", "chain."):
+        assert any(
+            not torch.equal(value, last.state_dict()[name])
+            for name, value in first.state_dict().items()
+            if name.startswith(part)
+        ), f"the {part} learns on"
+    run = json.loads((annealed.model / "run.json").read_text(encoding="utf-8"))
+    assert (run["stage"], run["annealing"]) == (4, True)
+    assert run["data"]["datasets"].keys() == TINY.annealing.ratios.keys()
+    assert trained.model_folder(4) == annealed.model
+    as_begun = Pipeline(replace(TINY, annealing=None), trained.folder.parent)
+    assert as_begun.model_folder(4) == tuned.model
+    unmoved = Pipeline(replace(TINY, annealing=replace(TINY.annealing, kept=1.0)), trained.folder.parent)
+    kept = load_speech_lm(unmoved.run([4]), tell=None)
+    assert unmoved.model_folder(4) not in (tuned.model, annealed.model)
+    assert all(torch.equal(value, kept.state_dict()[name]) for name, value in first.state_dict().items())
+    with pytest.raises(ValueError, match="from 0 to 1, got 2"):
+        replace(TINY.annealing, kept=2)
 
 
 def test_what_is_trained_is_not_trained_again(trained, monkeypatch):
@@ -173,6 +197,7 @@ def test_a_release_says_where_it_comes_from(trained, tmp_path):
         assert f"| {number} " in card
     assert "| 1 alignment, with 2 more layers on top | 2 |" in card
     assert "| 1 alignment, then recognition | 2 |" in card
+    assert "| 4 fine-tuning, then annealing | 2 |" in card, "without a mean, none is told of"
     assert "started from random weights" in card
     assert "Scores" not in card
     corpus = json.loads((folder / "training.json").read_text(encoding="utf-8"))["corpus"]
@@ -221,6 +246,8 @@ def test_a_card_says_where_the_recipe_has_changed_since(tmp_path, monkeypatch, s
                 settings, run["sampling ratios"] = recipe.deepening.settings, ratios_of(recipe.mixture, 2)
             if run.get("listening"):
                 settings, run["sampling ratios"] = recipe.listening.settings, recipe.listening.ratios
+            if run.get("annealing"):
+                settings, run["sampling ratios"] = recipe.annealing.settings, recipe.annealing.ratios
             run["recipe"] = asdict(replace(recipe, mixture=())) | {"stages": {number: asdict(settings)}}
 
     def changed(recipe):
@@ -231,6 +258,7 @@ def test_a_card_says_where_the_recipe_has_changed_since(tmp_path, monkeypatch, s
     # What comes after a model's own stages does not matter to it.
     is_last = shipped == "speech-lm-stage-4"
     assert changed(replace(TOY, listening=None)) == is_last
+    assert changed(replace(TOY, annealing=None)) == is_last
     assert changed(replace(TOY, stages=TOY.stages | {4: TOY.stages[3]})) == is_last
     assert changed(replace(TOY, row_tokens=512))
     assert changed(replace(TOY, stages=TOY.stages | {1: TOY.stages[3]}))
@@ -284,6 +312,7 @@ def test_recipes_are_complete_and_named():
     assert TOY.scaled(0.01).stages[1].steps == round(0.01 * TOY.stages[1].steps)
     assert TINY.scaled(3).deepening.settings.steps == 3 * TINY.deepening.settings.steps
     assert TINY.scaled(3).listening.settings.steps == 3 * TINY.listening.settings.steps
+    assert TINY.scaled(3).annealing.settings.steps == 3 * TINY.annealing.settings.steps
     with pytest.raises(ValueError, match="the recipes are toy, small"):
         recipe("large")
 

@@ -6,7 +6,8 @@ from speech import corpus, system
 
 from labkit.interleave import BOOST
 from labkit.statistics import Estimate
-from labkit.study.alignment import Look, RankedLook
+from labkit.study.alignment import Look
+from labkit.study.alignment_choice import RankedLook
 from labkit.study.alignment_weights import Head
 from labkit.study.script import Script, script
 from labkit.views.alignment import alignment_map, along_words, head_accuracies, mass_by_modality

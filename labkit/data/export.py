@@ -5,8 +5,8 @@
     FOLDER/train/tts-en.jsonl        a file for each split and dataset; `labkit.data.mixture.TOY_MIXTURE` names them
     FOLDER/export.json               what was exported; says "finished" once all of it lies there
 
-tts-* holds every utterance but those of random words, which tts-coverage-* holds; asr-* and asr-coverage-* hold as
-many, or fewer to train on, and asr-clips-* short clips of them.
+tts-* holds every utterance but those of random words, which tts-coverage-* holds, and tts-long-* the longest tenth of
+them once more; asr-* and asr-coverage-* hold as many as tts, or fewer to train on, and asr-clips-* short clips of them.
 speech-qa-* holds spoken questions with their answers in text and speech. text-* holds sentences without speech, each
 the whole message of an assistant so that all of it is learned, and questions with answers, written; text-qa-* holds
 those questions alone. long-text-* holds documents, one sentence a line. repeat-* asks for words in no order to be said
@@ -52,12 +52,13 @@ from labkit.vocabulary.prompts import (
     text_to_speech,
 )
 
-FORMAT = 6  # another number for every change of what is written
+FORMAT = 7  # another number for every change of what is written
 MANIFEST = "export.json"
 DOCUMENT_SENTENCES = (4, 12)
 REPEATED_WORDS = (3, 12)
 REPEAT = "Convert the text to text.\n"
 READINGS = "Convert the text to readings.\n"
+LONGEST = 0.1
 
 T = TypeVar("T")
 
@@ -167,7 +168,9 @@ def _datasets(
         said = [each for each in own if (each.kind == "coverage") == random_words]
         heard = _some(said, spec.heard, spec.seed) if split == "train" else said
         yield f"asr{suffix}", ((speech_recognition(each.text), [each.audio]) for each in heard)
-        yield f"tts{suffix}", ((text_to_speech(each.text, answer=True), [each.audio]) for each in said)
+        yield f"tts{suffix}", _to_be_said(said)
+        if not random_words:
+            yield "tts-long", _to_be_said(_longest(said, LONGEST))
     yield "speech-qa", _spoken_answers(own, spoken)
     yield (
         "text",
@@ -177,6 +180,16 @@ def _datasets(
     yield "long-text", _documents(language, split, documents, spec.seed)
     yield "repeat", _repeats(language, split, repeats, spec.seed)
     yield "readings", _readings(language, split, readings, spec.seed)
+
+
+def _to_be_said(spoken: Iterable[_Spoken]) -> Conversations:
+    return ((text_to_speech(each.text, answer=True), [each.audio]) for each in spoken)
+
+
+def _longest(spoken: list[_Spoken], share: float) -> list[_Spoken]:
+    """That share of them, those with the longest texts, in their order."""
+    by_length = sorted(range(len(spoken)), key=lambda place: -len(spoken[place].text))
+    return [spoken[place] for place in sorted(by_length[: round(share * len(spoken))])]
 
 
 def _some(spoken: list[_Spoken], share: float, seed: int) -> list[_Spoken]:

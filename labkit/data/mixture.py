@@ -81,6 +81,7 @@ _TOY_RATIOS = {
     "asr-coverage": (ASR, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0}),
     "tts": (TTS, {0: 0.0, 1: 1.0, 2: 1.0, 3: 1.0, 4: 1.0}),
     "tts-coverage": (TTS, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0}),
+    "tts-long": (TTS, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0}),
     "speech-qa": (SPEECH_QA, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0, 4: 4.0}),
     "text": (TEXT, {0: 1.0, 1: 0.6, 2: 0.2, 3: 0.2, 4: 0.1}),
     "text-qa": (TEXT, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0, 4: 16.0}),
@@ -98,9 +99,10 @@ TOY_MIXTURE = tuple(
 
 Stage 0, which stands in for the pre-training of the paper's backbone, reads text only, among it texts to repeat, from
 which a model learns to copy, and texts that tell a homograph's reading beside it. A model this small learns the words
-that it meets and not to read letters, so the random words of the coverage sentences are left to the codec. Up to
-stage 3 it is to write down a quarter of what it is to say; what it draws where it goes on to listen between stages 1
-and 2, short clips among it, is the recipe's (`labkit.training.recipes.Listening`). Stages 2 and 3 draw less text, which
+that it meets and not to read letters, so the random words of the coverage sentences are left to the codec. Up to stage
+3 it is to write down a quarter of what it is to say; what it draws where it goes on to listen between stages 1 and 2,
+short clips among it, is the recipe's (`labkit.training.recipes.Listening`), and so is what stage 4 ends with, when it
+draws the longest sentences far more often (`labkit.training.recipes.Annealing`). Stages 2 and 3 draw less text, which
 the frozen backbone cannot forget and the modules are not for. Its speech QA is a tenth of its speech, so stage 4 draws
 it four times an epoch where the paper draws it twice, and keeps larger shares of the rest, lest it be forgotten. What
 it is asked there, above all how much two numbers make, it knew from text before it learned to listen and forgot

@@ -1,23 +1,23 @@
 """Attention alignment (paper Fig. 1a): is the word that an audio token attends to the word that sounds in it?
 
-Heads are chosen on some utterances and scored on others. A head may look from the row that predicts an audio token or
-from the token's own, at the prompt's copy of the text, the answer's, or both, and steadily some words beside the one
-that sounds: a `Look` says which. Some looks together give each word a weight; the heaviest is the word attended to.
+Heads are chosen on some utterances (`labkit.study.alignment_choice`) and scored on others. A head may look from the row
+that predicts an audio token or from the token's own, at the prompt's copy of the text, the answer's, or both, some
+tokens before the word sounds, and steadily some words beside it: a `Look` says which. Some looks together give each
+word a weight; the heaviest is the word attended to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
+from scipy.ndimage import uniform_filter1d
 
 from labkit.statistics import Estimate, ratio
-from labkit.study.alignment_weights import COPIES, ROWS, Head, WordAttention, common_heads
+from labkit.study.alignment_weights import Head, WordAttention
 from labkit.study.script import Script
 
-OFFSETS = (-2, -1, 0, 1, 2)
 FLOOR = 0.01
 """Share of weight that a monotone path grants every word, so that one stray row cannot forbid a word for good."""
 
@@ -34,23 +34,18 @@ class Look:
         row: one of `ROWS`.
         copy: one of `COPIES`.
         offset: words from the one attended to, to the one that sounds; 1 for a head that looks at the word before.
+        lag: audio tokens from the one that looks, to the one that sounds like what was looked at; 1 for a head that is
+            one token ahead of the sound.
     """
 
     head: Head
     row: str
     copy: str
     offset: int = 0
+    lag: int = 0
 
     def __str__(self) -> str:
-        return f"{self.head}, {self.row} row, {self.copy} copy, offset {self.offset:+d}"
-
-
-@dataclass(frozen=True)
-class RankedLook:
-    """A look, and the share of audio tokens whose sounding word it finds."""
-
-    look: Look
-    accuracy: float
+        return f"{self.head}, {self.row} row, {self.copy} copy, offset {self.offset:+d}, lag {self.lag}"
 
 
 def moved(weights: np.ndarray, offset: int) -> np.ndarray:
@@ -60,39 +55,66 @@ def moved(weights: np.ndarray, offset: int) -> np.ndarray:
     return weights @ (target[:, None] == np.arange(words)).astype(weights.dtype)
 
 
-def word_weights(attention: WordAttention, looks: Sequence[Look]) -> np.ndarray:
+def later(weights: np.ndarray, lag: int) -> np.ndarray:
+    """Weights ``(..., audio, words)`` moved to so many audio tokens later; the first tokens keep the first's."""
+    audio = weights.shape[-2]
+    return weights[..., np.clip(np.arange(audio) - lag, 0, audio - 1), :]
+
+
+def smoothed(weights: np.ndarray, window: int) -> np.ndarray:
+    """Weights ``(..., audio, words)`` averaged over the audio tokens around each, beyond the ends those at the ends.
+
+    Word times are told from attention like this where it is done in earnest: Whisper's (Radford et al., 2022,
+    arXiv:2212.04356) are, from cross-attention behind a median filter.
+    """
+    return uniform_filter1d(weights, window, axis=-2, mode="nearest")
+
+
+def word_weights(attention: WordAttention, looks: Sequence[Look], window: int = 1) -> np.ndarray:
     """``(audio, words)``: what each word gets from some looks, each of which has one vote for every audio token.
 
+    Args:
+        window: audio tokens to average over, an odd number.
+
     Raises:
-        ValueError: no looks, or a head that the attention does not cover.
+        ValueError: no looks, a head that the attention does not cover, or an even window.
     """
     if not looks:
         raise ValueError("give at least one look, such as those of choose_looks")
-    return np.mean([_share(attention, look) for look in looks], axis=0)
+    if window < 1 or window % 2 == 0:
+        raise ValueError(
+            f"a window has as many audio tokens before its middle as after: 1, 3, 5 ..., not {window}"
+        )
+    return smoothed(np.mean([shares(attention, look) for look in looks], axis=0), window)
 
 
-def _share(attention: WordAttention, look: Look) -> np.ndarray:
+def shares(attention: WordAttention, look: Look) -> np.ndarray:
+    """``(audio, words)``: what each word gets of one look's attention, each row adding up to 1.
+
+    Raises:
+        ValueError: a head that the attention does not cover.
+    """
     if look.head not in attention.heads:
         raise ValueError(f"{look.head} was not looked at; give its place to attend_words")
     weights = attention.of(look.row, look.copy)[attention.heads.index(look.head)]
-    return moved(_shares(weights), look.offset)
+    return moved(later(as_shares(weights), look.lag), look.offset)
 
 
-def _shares(weights: np.ndarray) -> np.ndarray:
+def as_shares(weights: np.ndarray) -> np.ndarray:
     """Weights ``(..., words)`` as shares; even ones where nothing is seen, as before the answer's first word."""
     total = weights.sum(-1, keepdims=True)
     even = np.full_like(weights, 1 / weights.shape[-1])
     return np.divide(weights, total, out=even, where=total > 0)
 
 
-def follow(looks: Sequence[Look]) -> Follow:
-    """The word that gets the most attention from some looks together, each audio token by itself."""
-    return lambda attention: word_weights(attention, looks).argmax(-1)
+def follow(looks: Sequence[Look], window: int = 1) -> Follow:
+    """The word that gets the most attention from some looks together, in a window around each audio token."""
+    return lambda attention: word_weights(attention, looks, window).argmax(-1)
 
 
-def follow_monotone(looks: Sequence[Look]) -> Follow:
+def follow_monotone(looks: Sequence[Look], window: int = 1) -> Follow:
     """The likeliest path through all words from the first to the last that never goes back and skips none."""
-    return lambda attention: monotone_path(word_weights(attention, looks))
+    return lambda attention: monotone_path(word_weights(attention, looks, window))
 
 
 def monotone_path(weights: np.ndarray) -> np.ndarray:
@@ -117,51 +139,6 @@ def monotone_path(weights: np.ndarray) -> np.ndarray:
     for token in range(audio - 1, 0, -1):
         path.append(path[-1] - came[token, path[-1]])
     return np.array(path[::-1])
-
-
-def rank_looks(
-    attentions: Sequence[WordAttention],
-    *,
-    rows: Sequence[str] = ROWS,
-    copies: Sequence[str] = COPIES,
-    offsets: Sequence[int] = OFFSETS,
-) -> list[RankedLook]:
-    """Every head's every row and copy, each with the offset that suits it best, the most accurate first.
-
-    Raises:
-        ValueError: no utterances, or none in which a word sounds.
-    """
-    heads = common_heads(attentions)
-    right = np.zeros((len(rows), len(copies), len(offsets), len(heads)))
-    for attention in attentions:
-        sounding, place = _sounding(attention.script)
-        for (r, row), (c, copy) in product(enumerate(rows), enumerate(copies)):
-            weights = _shares(attention.of(row, copy)[:, place])
-            for o, offset in enumerate(offsets):
-                right[r, c, o] += (moved(weights, offset).argmax(-1) == sounding).sum(-1)
-    accuracy = right / _tokens(attentions)
-    found = []
-    for (r, row), (c, copy), (h, head) in product(enumerate(rows), enumerate(copies), enumerate(heads)):
-        # Of offsets that do equally well, the smallest.
-        o = max(range(len(offsets)), key=lambda o: (accuracy[r, c, o, h], -abs(offsets[o])))
-        found.append(RankedLook(Look(head, row, copy, offsets[o]), float(accuracy[r, c, o, h])))
-    return sorted(found, key=lambda each: -each.accuracy)
-
-
-def choose_looks(
-    attentions: Sequence[WordAttention], ranked: Sequence[RankedLook], *, most: int = 16
-) -> tuple[Look, ...]:
-    """As many of the best looks as together find the most sounding words: at least one, at most `most`.
-
-    Use the same utterances as for the ranking, and score on others.
-    """
-    looks = [each.look for each in ranked[:most]]
-    right = np.zeros(len(looks), dtype=int)
-    for attention in attentions:
-        sounding, place = _sounding(attention.script)
-        votes = np.cumsum([_share(attention, look) for look in looks], axis=0)
-        right += (votes.argmax(-1)[:, place] == sounding).sum(-1)
-    return tuple(looks[: int(right.argmax()) + 1])
 
 
 @dataclass(frozen=True)
@@ -206,7 +183,7 @@ def score(script: Script, attended: np.ndarray) -> AlignmentRow:
             f"give a word from 0 to {words - 1} for each of {len(script.audio)} audio tokens, "
             f"got shape {attended.shape}"
         )
-    sounding, place = _sounding(script)
+    sounding, place = sounding_words(script)
     found, middle = attended[place], (place + 0.5) / script.token_rate
     starts, ends = np.array([(word.start, word.end) for word in script.utterance.words]).T
     seconds = np.maximum(np.maximum(starts[found] - middle, middle - ends[found]), 0)
@@ -259,14 +236,14 @@ def accuracy_gain(rows: Sequence[AlignmentRow], baseline: Sequence[AlignmentRow]
     return ratio(gained, [row.tokens for row in rows])
 
 
-def _sounding(script: Script) -> tuple[np.ndarray, np.ndarray]:
-    """The words that sound, and in which audio tokens, by place."""
+def sounding_words(script: Script) -> tuple[np.ndarray, np.ndarray]:
+    """The words that sound, and in which audio tokens, by place; silence is left out.
+
+    Raises:
+        ValueError: no word sounds in any.
+    """
     found = [(word, place) for place, word in enumerate(script.sounding) if word is not None]
     if not found:
         raise ValueError(f"no word sounds in {script.utterance.text!r}; leave it out")
     words, places = zip(*found, strict=True)
     return np.array(words), np.array(places)
-
-
-def _tokens(attentions: Sequence[WordAttention]) -> int:
-    return sum(len(_sounding(attention.script)[0]) for attention in attentions)

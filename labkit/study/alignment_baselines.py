@@ -13,6 +13,7 @@ from itertools import product
 import numpy as np
 
 from labkit.study.alignment import Follow, Look, follow, score_all
+from labkit.study.alignment_choice import LAGS, WINDOWS, ChosenLooks
 from labkit.study.alignment_weights import COPIES, ROWS, WordAttention
 
 UNITS = ("words", "characters")
@@ -84,12 +85,13 @@ def choose_line(attentions: Sequence[WordAttention]) -> Line:
     return max(lines, key=lambda line: _right(attentions, line))
 
 
-def choose_mean_of_all(attentions: Sequence[WordAttention]) -> tuple[Look, ...]:
-    """All heads together, without offsets, from the row and at the copy where they find the most sounding words."""
-    sets = [
-        tuple(Look(head, row, copy) for head in attentions[0].heads) for row, copy in product(ROWS, COPIES)
+def choose_mean_of_all(attentions: Sequence[WordAttention]) -> ChosenLooks:
+    """All heads together, read from the row, at the copy, with the lag and in the window that suit them best."""
+    ways = [
+        ChosenLooks(tuple(Look(head, row, copy, lag=lag) for head in attentions[0].heads), window)
+        for row, copy, lag, window in product(ROWS, COPIES, LAGS, WINDOWS)
     ]
-    return max(sets, key=lambda looks: _right(attentions, follow(looks)))
+    return max(ways, key=lambda way: _right(attentions, follow(*way)))
 
 
 def _right(attentions: Sequence[WordAttention], way: Follow) -> int:

@@ -113,6 +113,7 @@ class MaskedRow:
         meant: the reading that the text as read by the model calls for.
         verdict: what the judge heard.
         codes: audio tokens of the window, the model's own from the word's onset (or earlier) on.
+        begun_by: who makes the word's first audio token: None for the backbone, otherwise the number of the module.
     """
 
     utterance: int
@@ -121,6 +122,7 @@ class MaskedRow:
     meant: str
     verdict: Verdict
     codes: tuple[int, ...]
+    begun_by: int | None = None
 
     @property
     def right(self) -> bool:
@@ -149,6 +151,7 @@ def mask_homographs(
         return utterance.words[utterance.homograph.index].start if utterance.homograph else 0.0
 
     said: dict[tuple[Condition, int], tuple[tuple[int, ...], Future[Verdict]]] = {}
+    makers: dict[tuple[bool, int], int | None] = {}
     order = sorted(range(len(probes)), key=onset)  # words that begin at about the same time go on together
     title = f"speaking under {len(conditions)} condition{'s' * (len(conditions) != 1)}"
     with (
@@ -158,6 +161,9 @@ def mask_homographs(
         for start in range(0, len(order), system.batch):
             chosen = order[start : start + system.batch]
             scripts = Scripts(system, [probes[place] for place in chosen], mode)
+            for swapped, read in ((False, scripts.plain), (True, scripts.swapped)):
+                for place, told, scope in zip(chosen, read, scripts.windows, strict=True):
+                    makers[swapped, place] = mode.maker(told.audio[scope.word.start] - told.prompt)
             # All that these say before any of it is heard: the model is at its quickest while nobody listens.
             for condition, codes in _said(system, scripts, mode, conditions).items():
                 for place, scope, own in zip(chosen, scripts.windows, codes, strict=True):
@@ -172,6 +178,7 @@ def mask_homographs(
                 meant=(partner if condition.swapped else utterance).homograph.reading,
                 verdict=said[condition, place][1].result(),
                 codes=said[condition, place][0],
+                begun_by=makers[condition.swapped, place],
             )
             for condition in conditions
             for place, (utterance, partner) in enumerate(probes)

@@ -30,6 +30,7 @@ from labkit.model.growth import grow_backbone, grow_chain, place_audio_tokens
 from labkit.model.sizes import size_config
 from labkit.paths import cache_folder, digest
 from labkit.training.ablations import restart_layer
+from labkit.training.averaging import average_weights
 from labkit.training.history import Listener
 from labkit.training.loop import train
 from labkit.training.processes import processes
@@ -65,7 +66,7 @@ class Pipeline:
             codec = train_codec(recipe)
         self.codec = ToyCodec.load(codec)
         # Stages, what they draw and how they begin name the stages' own folders.
-        own = ("stages", "mixture", "deepening", "listening", "random_module")
+        own = ("stages", "mixture", "deepening", "listening", "annealing", "random_module")
         shared = (
             {name: value for name, value in asdict(recipe).items() if name not in own},
             corpus_key(recipe.corpus),
@@ -96,9 +97,10 @@ class Pipeline:
         return self.trainings(number)[-1].model
 
     def trainings(self, number: int) -> list[Training]:
-        """The trainings of a stage, in order: one, or two where stage 1 deepens or stage 2 has to listen first."""
+        """The trainings of a stage, in order; two where stage 1 deepens, stage 2 listens first, or stage 4 anneals."""
         recipe, stage, folder = self.recipe, STAGES[number], self._stage_folder(number)
         ratios, deepening, listening = ratios_of(recipe.mixture, number), recipe.deepening, recipe.listening
+        annealing = recipe.annealing
         only = Training(folder, stage, recipe.stages[number], ratios, lambda: self._start(number))
         if number == 1 and deepening:
             drawn = ratios_of(recipe.mixture, 2)
@@ -121,6 +123,17 @@ class Pipeline:
                 record={"listening": True},
             )
             return [heard, only]
+        if number == 4 and annealing:
+            annealed = Training(
+                folder / f"annealing-{digest(asdict(annealing))}",
+                stage,
+                annealing.settings,
+                annealing.ratios,
+                lambda: _load(only.model),
+                kept=annealing.kept,
+                record={"annealing": True},
+            )
+            return [only, annealed]
         return [only]
 
     def data(self, ratios: Mapping[str, float], speech: bool = True) -> SpeechData:
@@ -239,6 +252,8 @@ class Pipeline:
         history = train(model, training.stage, stream, settings, folder=training.folder, listeners=listeners)
         if not main:
             return
+        if training.kept:
+            average_weights(model, training.start().to(model.device), training.kept)
         partial = training.folder / "partial"
         save_speech_lm(model, partial)
         self.tokenizer.save_pretrained(partial)

@@ -157,9 +157,10 @@ def _trains(recipe: Recipe, run: Mapping) -> bool:
     apart |= {"random_module"} if number < 2 else set()
     apart |= {"deepening"} if number < 2 and not deepened else set()
     apart |= {"listening"} if number < 2 and not listening else set()
+    apart |= set() if run.get("annealing") else {"annealing"}
     if any(then.get(name) != value for name, value in now.items() if name not in apart):
         return False
-    if listening:
+    if listening or run.get("annealing"):
         return True  # its settings and ratios are among what was compared
     ratios = ratios_of(recipe.mixture, 2 if deepened else number)
     own = deepened or then["stages"][str(number)] == now["stages"][str(number)]
@@ -182,6 +183,10 @@ def _stage_row(run: Mapping) -> str:
         name += f", with {added} more layers on top"
     if run.get("listening"):
         name += ", then recognition"
+    if run.get("annealing"):
+        name += ", then annealing"
+        if kept := run["recipe"]["annealing"]["kept"]:
+            name += f", of which the model keeps {1 - kept:.0%} and of the weights before it {kept:.0%}"
     return (
         f"| {number} {name} | {settings['steps']} | {tokens} | {rates} | {run['seconds'] / 60:.0f} "
         f"| {run['machine']} | {losses} | {accuracies} |"

@@ -9,7 +9,8 @@
 | 4 supervised fine-tuning | backbone and chain | 10 | - | next token + mean of modules |
 
 That is the paper's way; a recipe may start the first module's layer at random, deepen the backbone at the end of
-stage 1, when only new layers on top train, and then let it learn to listen before stage 2 (`labkit.training.recipes`).
+stage 1, when only new layers on top train, then let it learn to listen before stage 2, and end stage 4 on another
+mixture (`labkit.training.recipes`).
 
 In stages 2 and 3 the backbone is frozen, its embedding, final norm and head included. So no gradient leaves the chain,
 while between modules gradients flow.

@@ -21,6 +21,7 @@ class Training:
         settings: how long and how fast.
         ratios: sampling ratio by dataset.
         start: makes the model to start from, in float32.
+        kept: share of what it starts from in the mean of weights that becomes its model.
         record: what to note of it, beside what every training notes.
     """
 
@@ -29,6 +30,7 @@ class Training:
     settings: LoopSettings
     ratios: dict[str, float]
     start: Callable[[], SpeechLM]
+    kept: float = 0.0
     record: dict[str, object] = field(default_factory=dict)
 
     @property

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
 from labkit.statistics import Estimate
-from labkit.study.alignment import RankedLook
+from labkit.study.alignment_choice import RankedLook
 from labkit.study.alignment_weights import FROM, TO, Head
 from labkit.study.script import Script
 from labkit.views.intervals import COLORS, SYMBOLS, error_bars
@@ -94,7 +94,7 @@ def head_accuracies(ranked: Sequence[RankedLook], *, title: str = "") -> go.Figu
     """Layers and modules against heads: how often each head, read as suits it best, looks at the sounding word.
 
     Args:
-        ranked: as `labkit.study.alignment.rank_looks` gives them.
+        ranked: as `labkit.study.alignment_choice.rank_looks` gives them.
         title: one line.
     """
     best: dict[Head, RankedLook] = {}
@@ -211,7 +211,12 @@ def along_words(
                 name=f"{name}: {way}",
             )
     if goal is not None:
-        figure.add_hline(goal, line={"color": GRAY, "dash": "longdash"}, annotation_text=f"goal {goal:.0%}")
+        figure.add_hline(
+            goal,
+            line={"color": GRAY, "dash": "longdash"},
+            annotation_text=f"goal {goal:.0%}",
+            annotation_position="top left",
+        )
     figure.update_xaxes(
         title_text="place of the audio token in its word; the last holds all later ones",
         tickvals=list(range(longest)),
