@@ -226,7 +226,9 @@ class Lab:
 
     def cell_errors(self) -> list[str]:
         """Errors that cells on the page have raised."""
-        found = self.page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']")
+        # JupyterLab draws a traceback as it draws what a cell writes to stderr.
+        written = self.page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']")
+        found = written.filter(has_text="Traceback (most recent call last)")
         return [text[-600:] for text in found.all_inner_texts()]
 
     def interrupt(self) -> None:

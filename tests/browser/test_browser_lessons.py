@@ -91,6 +91,17 @@ USES = {
 }
 
 
+def test_an_error_in_a_cell_is_told_at_once(lab):
+    warned = "import warnings; warnings.warn('not an error')"
+    lab.open(lab.server.write("failing", warned, "raise ValueError('this cell fails')", "'never reached'"))
+    with pytest.raises(AssertionError, match="this cell fails"):
+        lab.run_all(60)
+    lab.server.end_kernels()
+    lab.open(lab.server.write("warning", warned, "'reached'"))
+    lab.run_all(60)
+    lab.server.end_kernels()
+
+
 @pytest.mark.parametrize("name", WIDGETS)
 def test_a_lesson_runs_and_its_widget_works(lab, name):
     if why := lacking(name):
