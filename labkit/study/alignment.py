@@ -34,8 +34,7 @@ class Look:
         row: one of `ROWS`.
         copy: one of `COPIES`.
         offset: words from the one attended to, to the one that sounds; 1 for a head that looks at the word before.
-        lag: audio tokens from the one that looks, to the one that sounds like what was looked at; 1 for a head that is
-            one token ahead of the sound.
+        lag: audio tokens by which the head is ahead of the voice: the word that a token looks at sounds so much later.
     """
 
     head: Head
@@ -64,8 +63,8 @@ def later(weights: np.ndarray, lag: int) -> np.ndarray:
 def smoothed(weights: np.ndarray, window: int) -> np.ndarray:
     """Weights ``(..., audio, words)`` averaged over the audio tokens around each, beyond the ends those at the ends.
 
-    Word times are told from attention like this where it is done in earnest: Whisper's (Radford et al., 2022,
-    arXiv:2212.04356) are, from cross-attention behind a median filter.
+    Word times are told from attention like this where it is done in earnest: `openai/whisper` (its ``timing.py``) tells
+    them from cross-attention behind a median filter.
     """
     return uniform_filter1d(weights, window, axis=-2, mode="nearest")
 
