@@ -53,10 +53,10 @@ class Listening:
 class Annealing:
     """What stage 4 ends with: a short training on more of what still goes wrong, and the mean of both models' weights.
 
-    Long sentences are rare, and in Mandarin the toy left out the last words of most. Trained on more of them it reads
-    them out, but makes more mistakes elsewhere. The mean of its weights before and after has the best of both:
-    on 300 validation sentences of each language Vanilla has 4.2% of the English phonemes wrong before, 4.0% after and
-    3.7% in the mean (Mandarin 1.6, 2.0, 1.6), and Boost 5.0, 5.8 and 4.9% (3.2, 3.2, 2.5).
+    Long sentences are rare, and in Mandarin the toy leaves out the last words of many. Trained on more of them it gets
+    better at some things and worse at others. The mean of its weights before and after has the best of both: on 300
+    validation sentences of each language Vanilla has 4.2% of the English phonemes wrong before, 4.0% after and 3.7% in
+    the mean (Mandarin 1.6, 2.0, 1.6), and Boost 5.0, 5.8 and 4.9% (3.2, 3.2, 2.5).
 
     Attributes:
         ratios: sampling ratio by dataset.
