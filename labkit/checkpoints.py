@@ -140,15 +140,20 @@ def read_shapes(files: Iterable[Path]) -> dict[str, tuple[int, ...]]:
 
 
 def stored_dtype(files: Iterable[Path]) -> torch.dtype:
-    """The dtype of the first floating-point tensor.
+    """The dtype of the first floating-point tensor, as it is computed with (`computing_dtype`).
 
     Raises:
         CheckpointError: there is none, or a file is broken.
     """
     for _, tensor in read_tensors(files):
         if tensor.is_floating_point():
-            return tensor.dtype
+            return computing_dtype(tensor.dtype)
     raise CheckpointError("these files hold no weights")
+
+
+def computing_dtype(stored: torch.dtype) -> torch.dtype:
+    """float16 for floating-point numbers of 8 bits, which it holds and nothing computes in; others as they are."""
+    return torch.float16 if stored.is_floating_point and stored.itemsize == 1 else stored
 
 
 def read_json(path: Path, what: str) -> dict[str, object]:
@@ -185,7 +190,7 @@ def fill(
         tensors: names as the file has them, and tensors.
         names: for each name in the file, that of the parameter or buffer.
         device: where they go, or which device a parameter's name goes to.
-        dtype: of floating-point tensors; their own unless given.
+        dtype: of floating-point tensors; their own (`computing_dtype`) unless given.
         ignored: whether a name that nobody expects is to be left alone.
 
     Raises:
@@ -205,7 +210,8 @@ def fill(
             faults.append(f"misshapen {key}: {tuple(tensor.shape)}, expected {tuple(expected[name])}")
         else:
             where = device(name) if callable(device) else device
-            place(module, name, tensor.to(where, dtype if tensor.is_floating_point() else None))
+            own = dtype or computing_dtype(tensor.dtype)
+            place(module, name, tensor.to(where, own if tensor.is_floating_point() else None))
     faults += [f"missing {key}" for key in names if key not in seen]
     if faults:
         raise CheckpointError(f"{len(faults)} keys do not fit:\n  " + "\n  ".join(sorted(faults)))

@@ -8,10 +8,13 @@ from speech import SPEC
 from tiny import tiny_model
 
 from labkit.audio.toy import ToyCodec
+from labkit.data.corpus import generate
 from labkit.data.plan import plan
 from labkit.evaluation import cells, speech_lm
-from labkit.evaluation.cells import WORLD, Cell, Settings, read_rows
+from labkit.evaluation.cells import VALIDATION, WORLD, Cell, Settings, read_rows
+from labkit.evaluation.codec import held_out
 from labkit.evaluation.speech_lm import evaluate, rows_folder, tidy_table
+from labkit.evaluation.spoken_qa import held_out_questions
 from labkit.model import save_speech_lm
 from labkit.vocabulary import Chat, train_toy_tokenizer
 
@@ -132,20 +135,59 @@ def test_scores_that_could_not_be_written_cost_no_evaluation(folder, forced, tmp
     assert json.loads(out.read_text())["table"]
 
 
-def test_streamed_scores_lie_beside_the_others(folder, forced, monkeypatch):
+@pytest.mark.parametrize(
+    ("options", "file"),
+    [
+        (["--streaming"], "scores-streaming.json"),
+        (["--split", "validation"], "scores-validation.json"),
+        (["--split", "validation", "--streaming"], "scores-validation-streaming.json"),
+    ],
+)
+def test_scores_of_another_kind_lie_beside_the_others(folder, forced, monkeypatch, options, file):
     monkeypatch.setattr(speech_lm, "write_card", lambda _: pytest.fail("the card is of other scores"))
     asked = []
 
     def evaluates(settings, cell, *, progress):
-        asked.append(settings.streaming)
+        asked.append((settings.split, settings.streaming, settings.corpus))
         return forced_row(settings, cell)
 
     monkeypatch.setattr(speech_lm, "evaluate_cell", evaluates)
-    speech_lm.main([*arguments(folder), "--streaming"])
-    assert asked
-    assert all(asked)
-    assert json.loads((folder / "scores-streaming.json").read_text())["streaming"] is True
+    speech_lm.main([*arguments(folder), *options])
+    split, streaming = ("validation" if "validation" in options else "test"), "--streaming" in options
+    assert set(asked) == {(split, streaming, VALIDATION if split == "validation" else WORLD)}
+    report = json.loads((folder / file).read_text())
+    assert (report["split"], report["streaming"]) == (split, streaming)
     assert not (folder / "scores.json").exists()
+
+
+def test_models_are_chosen_by_sentences_that_score_none():
+    chosen, scored = plan(VALIDATION), plan(WORLD)
+    assert {each.sentence.split for each in chosen} == {"validation"}
+    for kinds in (("plain", "homograph"), ("question",)):  # answers are alike to questions that are not
+        texts = [
+            {each.sentence.text for each in planned if each.sentence.kind in kinds}
+            for planned in (chosen, scored)
+        ]
+        assert all(texts)
+        assert not texts[0] & texts[1]
+    corpus = generate(replace(VALIDATION, validation=40), progress=False)
+    for language in LANGUAGES:
+        of_language = [each for each in chosen if each.sentence.language == language]
+        usable = [each for each in of_language if each.sentence.kind in ("plain", "homograph")]
+        assert len(usable) >= 500, "as many as are scored"
+        pairs = held_out(corpus, language, 12, ("plain",), "validation")
+        assert len(pairs) == 12
+        assert all(each.split == "validation" for each, _ in pairs)
+        homographs = [(each, partner) for each, partner in pairs if each.kind == "homograph"]
+        assert len(homographs) >= 6
+        for each, partner in homographs:
+            assert each.homograph.reading != partner.homograph.reading
+        questions = held_out_questions(corpus, language, 3, "validation")
+        assert {each.split for pair in questions for each in pair} == {"validation"}
+        with pytest.raises(ValueError, match="other validation utterances"):
+            held_out(corpus, language, 500, ("plain",), "validation")
+    with pytest.raises(ValueError, match="no test questions in en"):
+        held_out_questions(corpus, "en", 3)
 
 
 def test_a_hub_ids_scores_need_a_place(monkeypatch, capsys):
@@ -203,6 +245,8 @@ def test_settings_that_cannot_be_are_refused(settings, folder):
         Settings("any", modes=("warp",))
     with pytest.raises(ValueError, match="unknown language"):
         Settings("any", languages=("fr",))
+    with pytest.raises(ValueError, match="unknown split 'train': choose from test, validation"):
+        Settings("any", split="train")
     with pytest.raises(ValueError, match="at least 2"):
         Settings("any", utterances=1)
     with pytest.raises(FileNotFoundError, match="no checkpoint"):

@@ -258,3 +258,15 @@ def test_the_written_out_keys_are_those_of_the_recordings(name: str) -> None:
     with safe_open(GOLDEN / name / "model.safetensors", framework="pt") as tensors:
         held = set(tensors.keys())
     assert held == set(released_keys(config.num_hidden_layers, modules, config.tie_word_embeddings))
+
+
+def test_matrices_may_be_stored_in_8_bits_and_are_computed_with_in_16(tmp_path: Path) -> None:
+    model = tiny_model(2).to(torch.float16)
+    folder = save_speech_lm(model, tmp_path, matrices=torch.float8_e4m3fn)
+    for dtype, expected in ((None, torch.float16), (torch.float32, torch.float32)):
+        back = load_speech_lm(folder, dtype=dtype, tell=None)
+        for (name, own), (_, read) in zip(model.named_parameters(), back.named_parameters(), strict=True):
+            stored = own.to(torch.float8_e4m3fn) if own.ndim > 1 else own
+            assert read.dtype == expected
+            assert torch.equal(read.float(), stored.float()), name
+    assert load_speech_lm(folder, tell=None)(torch.tensor([[1, 2, 3]])).stages[0].isfinite().all()

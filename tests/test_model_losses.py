@@ -1,5 +1,7 @@
 """Losses on packed rows against each target worked out alone; no target in another sample; who gets gradients."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from labkit.model import SpeechLM, speech_losses, stage_targets
 from labkit.model.layout import released_key
+from labkit.model.losses import state_distances
 from labkit.vocabulary import IGNORE
 
 lengths = st.lists(st.integers(1, 9), min_size=1, max_size=4)
@@ -101,6 +104,51 @@ def test_gradients_flow_between_modules_and_into_a_training_backbone() -> None:
     last.backward()
     assert model.chain[0].projection.weight.grad.any()
     assert model.layers[0].mlp.up_proj.weight.grad.any()
+
+
+@settings(deadline=None, max_examples=20)
+@given(lengths, st.integers(0, 4), st.sampled_from(["eager", "sdpa"]))
+def test_packed_state_losses_are_those_of_the_samples(
+    lengths: list[int], masked: int, attention: str
+) -> None:
+    model = tiny_model(3, attention)
+    rows = [random_ids(length, seed) for seed, length in enumerate(lengths)]
+    sums, counts = [0.0] * 3, [0] * 3
+    for row in rows:
+        backbone, *modules = (stage[0] for stage in model(torch.tensor([row])).stages)
+        for k, states in enumerate(modules):
+            for state, wanted in zip(states, backbone[k + 1 :], strict=True):
+                sums[k] += ((state - wanted).norm() / wanted.norm()).square().item()
+                counts[k] += 1
+    batch = packed(rows, masked)
+    losses = speech_losses(model, **batch, num_items=7, state_weight=0.5)
+    known = len(losses.states)  # the last modules have no row where all samples are short
+    assert [each.item() for each in losses.states] == pytest.approx(sums[:known], rel=1e-4, abs=1e-5)
+    assert list(losses.state_rows) == counts[:known]
+    assert not any(counts[known:])
+    without = speech_losses(model, **batch, num_items=7)
+    assert (without.states, without.state_rows) == ((), ())
+    assert without.modules == losses.modules
+    expected = without.total.item() + 0.5 * sum(sums) / 3 / 7
+    assert losses.total.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_loss_on_states_moves_modules_towards_the_backbone_and_not_it_towards_them() -> None:
+    model = tiny_model(2)
+    losses = speech_losses(model, **packed([random_ids(8)], 0), state_weight=1.0)
+    sum(losses.states).backward()
+    assert model.chain[0].layer.mlp.up_proj.weight.grad.any()
+    # What moves modules reaches the backbone's states too, which they are made from; as their goal those stay put.
+    model.zero_grad()
+    output = model(torch.tensor([random_ids(8)]))
+    backbone, first = (output.stages[k].detach().requires_grad_() for k in (0, 1))
+    output = replace(output, stages=(backbone, first))
+    state_distances(output)[0].sum().backward()
+    assert backbone.grad is None
+    assert first.grad.any()
+    assert all(
+        not each.any() for each in state_distances(replace(output, stages=(backbone, backbone[:, 1:])))
+    )
 
 
 def test_without_modules_it_is_the_next_token_loss() -> None:

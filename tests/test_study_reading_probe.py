@@ -5,7 +5,14 @@ import torch
 from contrasts import probes, random_system
 
 from labkit.interleave import BOOST
-from labkit.study.reading_probe import answer_states, by_layer, probe, probe_readings, prompt_states
+from labkit.study.reading_probe import (
+    answer_states,
+    by_layer,
+    chain_states,
+    probe,
+    probe_readings,
+    prompt_states,
+)
 from labkit.study.script import script
 
 
@@ -85,6 +92,20 @@ def test_states_are_those_of_the_homographs_last_token_in_either_copy(copy):
             torch.testing.assert_close(
                 layer, trace[f"backbone.{i}.resid_post"][0, place], atol=1e-5, rtol=1e-4
             )
+
+
+@torch.no_grad()
+def test_states_of_the_chain_are_those_of_the_homographs_last_token_in_the_prompt():
+    system = random_system()
+    utterances = [pair[0] for pair in probes()]
+    states = chain_states(system, [each.sentence for each in utterances], progress=False)
+    assert states.shape[1] == 1 + system.model.num_modules
+    for each, stages in zip(utterances, states, strict=True):
+        laid = script(system, each, BOOST)
+        place = laid.asked[each.homograph.index][-1]
+        output = system.model(torch.tensor([laid.ids]))
+        for stage, state in enumerate(stages):
+            torch.testing.assert_close(state, output.stages[stage][0, place - stage], atol=1e-5, rtol=1e-4)
 
 
 def test_both_readings_of_utterances_are_probed_in_the_answer():

@@ -21,7 +21,7 @@ from labkit.training import pipeline as room
 from labkit.training import release as cards
 from labkit.training import train_stage
 from labkit.training.pipeline import Pipeline, train_codec
-from labkit.training.recipes import RECIPES, TOY, Annealing, Deepening, Listening, recipe
+from labkit.training.recipes import RECIPES, TOY, Annealing, Deepening, Distillation, Listening, recipe
 from labkit.training.release import CARD, TRAINING, release, write_card
 from labkit.training.stages import Part, StageError
 from labkit.vocabulary import Vocabulary, load_tokenizer
@@ -36,6 +36,7 @@ TINY = replace(
     deepening=Deepening(layers=2, settings=replace(TOY.stages[1], **SHORT)),
     listening=Listening({"asr-en": 1.0, "asr-clips-en": 1.0}, replace(TOY.stages[1], **SHORT)),
     annealing=Annealing({"tts-long-en": 1.0, "text-en": 1.0}, replace(TOY.stages[4], **SHORT)),
+    distillation=Distillation({"tts-en": 1.0}, replace(TOY.stages[3], **SHORT)),
 )
 
 
@@ -100,8 +101,8 @@ def test_the_backbone_learns_to_listen_before_it_gets_its_modules(trained):
     assert Pipeline(slower, trained.folder.parent).trainings(2)[0].model == listened.model
 
 
-def test_stage_4_ends_on_another_mixture(trained):
-    tuned, annealed = trained.trainings(4)
+def test_stage_4_goes_on_with_another_mixture(trained):
+    tuned, annealed, *_ = trained.trainings(4)
     first, last = (load_speech_lm(each.model, tell=None) for each in (tuned, annealed))
     for part in ("backbone.", "chain."):
         assert any(
@@ -112,15 +113,37 @@ def test_stage_4_ends_on_another_mixture(trained):
     run = json.loads((annealed.model / "run.json").read_text(encoding="utf-8"))
     assert (run["stage"], run["annealing"]) == (4, True)
     assert run["data"]["datasets"].keys() == TINY.annealing.ratios.keys()
-    assert trained.model_folder(4) == annealed.model
-    as_begun = Pipeline(replace(TINY, annealing=None), trained.folder.parent)
+    undistilled = replace(TINY, distillation=None)
+    assert Pipeline(undistilled, trained.folder.parent).model_folder(4) == annealed.model
+    as_begun = Pipeline(replace(undistilled, annealing=None), trained.folder.parent)
     assert as_begun.model_folder(4) == tuned.model
-    unmoved = Pipeline(replace(TINY, annealing=replace(TINY.annealing, kept=1.0)), trained.folder.parent)
+    kept_whole = replace(undistilled, annealing=replace(TINY.annealing, kept=1.0))
+    unmoved = Pipeline(kept_whole, trained.folder.parent)
     kept = load_speech_lm(unmoved.run([4]), tell=None)
     assert unmoved.model_folder(4) not in (tuned.model, annealed.model)
     assert all(torch.equal(value, kept.state_dict()[name]) for name, value in first.state_dict().items())
     with pytest.raises(ValueError, match="from 0 to 1, got 2"):
         replace(TINY.annealing, kept=2)
+
+
+def test_stage_4_ends_with_the_chain_alone_on_the_backbones_states(trained):
+    _, annealed, distilled = trained.trainings(4)
+    before, after = (load_speech_lm(each.model, tell=None) for each in (annealed, distilled))
+    moved = {
+        name
+        for name, value in before.state_dict().items()
+        if not torch.equal(value, after.state_dict()[name])
+    }
+    assert moved
+    assert all(name.startswith("chain.") for name in moved), "the backbone stays as it is"
+    run = json.loads((distilled.model / "run.json").read_text(encoding="utf-8"))
+    assert (run["stage"], run["distillation"]) == (4, True)
+    assert run["data"]["datasets"].keys() == {"tts-en"}
+    assert {f"state/module {k}" for k in range(10)} <= run["last"].keys()
+    assert all(0 < run["last"][f"state/module {k}"] < 10 for k in range(10))
+    tuned = json.loads((annealed.model / "run.json").read_text(encoding="utf-8"))
+    assert not any(name.startswith("state/") for name in tuned["last"]), "the paper's stages know tokens only"
+    assert trained.model_folder(4) == distilled.model
 
 
 def test_what_is_trained_is_not_trained_again(trained, monkeypatch):
@@ -198,6 +221,9 @@ def test_a_release_says_where_it_comes_from(trained, tmp_path):
     assert "| 1 alignment, with 2 more layers on top | 2 |" in card
     assert "| 1 alignment, then recognition | 2 |" in card
     assert "| 4 fine-tuning, then annealing | 2 |" in card, "without a mean, none is told of"
+    assert "| 4 fine-tuning, then the chain alone, on the backbone's states too | 2 |" in card
+    assert "safetensors, half precision, " in card
+    assert "Stage 1 started from random weights" not in card
     assert "started from random weights" in card
     assert "Scores" not in card
     corpus = json.loads((folder / "training.json").read_text(encoding="utf-8"))["corpus"]
@@ -210,7 +236,30 @@ def test_a_release_says_where_it_comes_from(trained, tmp_path):
     assert "| en | tts | boost | x | 0.5 [0.4, ∞] | 7 |" in (folder / "README.md").read_text(encoding="utf-8")
 
 
-SHIPPED = ("speech-lm-stage-1", "speech-lm-stage-4")
+def test_a_release_in_8_bits_takes_half_the_room_and_says_so(trained, tmp_path):
+    usual = release(trained, 1, tmp_path / "usual")
+    made = Pipeline(replace(TINY, deepening=None), trained.folder.parent, pretrained=False)
+    made.run([1])
+    folder = release(made, 1, tmp_path / "shipped", eight_bits=True)
+    card = (folder / CARD).read_text(encoding="utf-8")
+    assert "--without-stage-0 --without-deepening --eight-bits --stages 1 --out FOLDER" in card
+    assert "matrices in 8 bits (`float8_e4m3fn`, loaded as float16), " in card
+    assert "| 1 alignment | 2 |" in card
+    assert "Stage 1 started from random weights" in card
+    assert "more layers on top" not in card
+    model, whole = load_speech_lm(folder, tell=None), load_speech_lm(made.model_folder(1), tell=None)
+    assert model.dtype == torch.float16
+    file = "model.safetensors"
+    layers = [len(load_speech_lm(each, tell=None).layers) for each in (usual, folder)]
+    assert layers == [7, 5]
+    assert (folder / file).stat().st_size < 0.51 * (made.model_folder(1) / file).stat().st_size / 2
+    for (name, own), (_, stored) in zip(whole.named_parameters(), model.named_parameters(), strict=True):
+        # 3 bits of mantissa; what is smaller than the smallest normal number is off by its last digit.
+        torch.testing.assert_close(stored.float(), own.float(), rtol=0.0625, atol=2**-10, msg=name)
+
+
+BARE = "speech-lm-stage-1-without-stage-0"
+SHIPPED = (BARE, "speech-lm-stage-1", "speech-lm-stage-4")
 
 
 def card_of(shipped: str, folder: Path, change: Callable[[dict], object] = lambda training: None) -> str:
@@ -228,10 +277,15 @@ def test_a_card_has_the_machine_of_every_training(tmp_path, shipped):
     def move(training):
         training["runs"][0]["machine"] = "2 x another machine"
 
-    rows = [line for line in card_of(shipped, tmp_path, move).splitlines() if line.startswith("| ")]
-    assert rows[0].split(" | ")[5] == "machine"
-    assert rows[1].split(" | ")[5] == "2 x another machine"
-    assert rows[2].split(" | ")[5] != "2 x another machine"
+    rows = [
+        line
+        for line in card_of(shipped, tmp_path, move).split("Losses")[0].splitlines()
+        if line.startswith("| ")
+    ]
+    head, first, *others = (row.split(" | ")[5] for row in rows)
+    assert (head, first) == ("machine", "2 x another machine")
+    assert bool(others) == (shipped != BARE)
+    assert "2 x another machine" not in others
 
 
 @pytest.mark.parametrize("shipped", SHIPPED)
@@ -259,11 +313,13 @@ def test_a_card_says_where_the_recipe_has_changed_since(tmp_path, monkeypatch, s
     is_last = shipped == "speech-lm-stage-4"
     assert changed(replace(TOY, listening=None)) == is_last
     assert changed(replace(TOY, annealing=None)) == is_last
+    assert not changed(replace(TOY, distillation=TINY.distillation)), "nor what comes after it"
     assert changed(replace(TOY, stages=TOY.stages | {4: TOY.stages[3]})) == is_last
     assert changed(replace(TOY, row_tokens=512))
     assert changed(replace(TOY, stages=TOY.stages | {1: TOY.stages[3]}))
-    assert changed(replace(TOY, deepening=replace(TOY.deepening, layers=1)))
-    assert changed(replace(TOY, mixture=with_ratios(TOY.mixture, lambda each: True, {2: 0.5})))
+    deepens = shipped != BARE
+    assert changed(replace(TOY, deepening=replace(TOY.deepening, layers=1))) == deepens
+    assert changed(replace(TOY, mixture=with_ratios(TOY.mixture, lambda each: True, {2: 0.5}))) == deepens
     monkeypatch.setattr(cards, "RECIPES", {})
     assert "an earlier version" not in card_of(shipped, tmp_path)
 
@@ -285,6 +341,11 @@ def test_the_command_trains_what_is_missing_and_ships_the_last(trained, tmp_path
     assert str(trained.model_folder(1)) in capsys.readouterr().out
     command.main(["toy", *where, "--out", str(tmp_path / "shipped")])
     assert (tmp_path / "shipped" / "README.md").exists()
+    flat = [*where, "--without-deepening", "--eight-bits", "--out", str(tmp_path / "flat")]
+    command.main(["toy", "--stages", "0", "1", *flat])
+    card = (tmp_path / "flat" / "README.md").read_text(encoding="utf-8")
+    assert "toy --without-deepening --eight-bits --stages 0 1 --out FOLDER" in card
+    assert len(load_speech_lm(tmp_path / "flat", tell=None).layers) == 5
     with pytest.raises(SystemExit):
         command.main(["toy", "--stages", "7"])
 

@@ -45,6 +45,11 @@ ORIGINAL, CODEC = "original", "codec"
 WORLD = replace(TOY.corpus, sentences=0, validation=0)
 """The toy recipe's world without what is learned from; what is held out for tests is the same sentences."""
 
+VALIDATION = replace(WORLD, validation=1000, test=0, probes=0)
+"""The sentences of that world by which models are chosen: as many as the test has, and none of them."""
+
+SPLITS = ("test", "validation")
+
 Row = SpokenRow | WrittenRow | QuestionRow | ForcedRow
 TASKS: dict[str, type[Row]] = {"tts": SpokenRow, "asr": WrittenRow, "qa": QuestionRow, "modules": ForcedRow}
 """The tasks, and what a row of each is."""
@@ -77,7 +82,8 @@ class Settings:
         batch: prompts answered at a time.
         max_new_tokens: where an answer that does not end is cut.
         codec, judge: folders of their weights.
-        corpus: whose test split is evaluated; `WORLD` unless given.
+        corpus: whose held-out utterances are evaluated; `WORLD` unless given.
+        split: "test", or "validation" to choose models by, of a corpus that has it (`VALIDATION`).
         device: of the model; codec and judge stay on the CPU.
 
     Raises:
@@ -97,6 +103,7 @@ class Settings:
     codec: str = str(weights_folder() / "toy-codec")
     judge: str = str(weights_folder() / "phoneme-judge")
     corpus: CorpusSpec = WORLD
+    split: str = "test"
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -106,6 +113,8 @@ class Settings:
             check_language(language)
         if unknown := set(self.tasks) - set(TASKS):
             raise ValueError(f"unknown task {min(unknown)!r}: choose from {', '.join(TASKS)}")
+        if self.split not in SPLITS:
+            raise ValueError(f"unknown split {self.split!r}: choose from {', '.join(SPLITS)}")
         if self.utterances < 2:
             raise ValueError(f"an interval needs at least 2 utterances, got {self.utterances}")
 
@@ -171,11 +180,11 @@ def evaluate_cell(settings: Settings, cell: Cell, *, progress: bool = False) -> 
     system, listener = world.system, world.listener
     truth, through_codec = cell.mode in (ORIGINAL, CODEC), cell.mode == CODEC
     if cell.task == "qa":
-        questions = held_out_questions(world.corpus, cell.language, settings.utterances)
+        questions = held_out_questions(world.corpus, cell.language, settings.utterances, settings.split)
         if truth:
             return evaluate_true_answers(listener, questions, through_codec=through_codec, progress=progress)
         return evaluate_spoken_qa(system, listener, questions, mode(cell.mode), progress=progress)
-    pairs = held_out(world.corpus, cell.language, settings.utterances, settings.kinds)
+    pairs = held_out(world.corpus, cell.language, settings.utterances, settings.kinds, settings.split)
     if truth:
         return evaluate_originals(listener, pairs, through_codec=through_codec, progress=progress)
     if cell.task == "tts":

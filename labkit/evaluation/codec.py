@@ -218,22 +218,31 @@ def spectral_distances(made: torch.Tensor, original: torch.Tensor) -> tuple[floa
 
 
 def held_out(
-    corpus: Corpus, language: str, count: int, others: Sequence[str] = ("plain", "coverage")
+    corpus: Corpus,
+    language: str,
+    count: int,
+    others: Sequence[str] = ("plain", "coverage"),
+    split: str = "test",
 ) -> list[tuple[Utterance, Utterance | None]]:
-    """`count` test utterances of a language, half of them, or more, homograph probes with their minimal pairs.
+    """`count` held-out utterances of a language, half of them, or more, homographs with their minimal pairs.
 
     Args:
         others: kinds of sentence that make up the other half.
+        split: "test", whose homographs are the corpus' probes, or "validation", to choose models by.
 
     Raises:
         ValueError: if the corpus has fewer.
     """
-    pairs = [pair for both in corpus.probes(language) for pair in (both, both[::-1])]
-    rest = [(corpus[i], None) for i in corpus.indices(language=language, split="test", kind=others)]
+    if split == "test":
+        pairs = [pair for both in corpus.probes(language) for pair in (both, both[::-1])]
+    else:
+        homographs = (corpus[i] for i in corpus.indices(language=language, split=split, kind="homograph"))
+        pairs = [(each, corpus[each.partner]) for each in homographs if each.partner is not None]
+    rest = [(corpus[i], None) for i in corpus.indices(language=language, split=split, kind=others)]
     half = min(len(rest), count // 2)
     if len(pairs) < count - half:
         raise ValueError(
-            f"the corpus has {len(pairs)} probes and {len(rest)} other test utterances in {language}"
+            f"the corpus has {len(pairs)} probes and {len(rest)} other {split} utterances in {language}"
         )
     return [*pairs[: count - half], *rest[:half]]
 

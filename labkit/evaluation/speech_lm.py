@@ -32,7 +32,10 @@ from tqdm.auto import tqdm
 from labkit.data.corpus import generate
 from labkit.data.phonemes import LANGUAGES
 from labkit.evaluation.cells import (
+    SPLITS,
     TASKS,
+    VALIDATION,
+    WORLD,
     Cell,
     Row,
     Settings,
@@ -48,8 +51,11 @@ from labkit.model.layout import read_config
 from labkit.paths import cache_folder, weights_folder
 from labkit.training.release import SCORES, TRAINING, write_card
 
-STREAMED = "scores-streaming.json"
-"""Beside the scores on the model's card, which are of sound that is decoded at once."""
+
+def scores_file(split: str = "test", *, streaming: bool = False) -> str:
+    """Where a model's scores go in its folder: its card's are the test's, of sound that is decoded at once."""
+    kind = ["validation"] * (split == "validation") + ["streaming"] * streaming
+    return "-".join([SCORES.removesuffix(".json"), *kind]) + ".json"
 
 
 def evaluate(settings: Settings, *, workers: int = 1, anew: bool = False) -> dict[Cell, list[Row]]:
@@ -139,6 +145,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=LANGUAGES)
     parser.add_argument("--utterances", type=int, default=500, help="held-out utterances in each language")
     parser.add_argument(
+        "--split", choices=SPLITS, default="test", help="validation: sentences to choose models by"
+    )
+    parser.add_argument(
         "--kinds",
         nargs="+",
         choices=("plain", "coverage"),
@@ -159,24 +168,26 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--out",
         type=output_file,
-        help="default: scores.json (streaming: scores-streaming.json) in the model's folder; a hub id needs it said",
+        help="default: scores.json (or scores-streaming.json, scores-validation.json) in the model's folder; a hub id "
+        "needs it said",
     )
     options = vars(parser.parse_args(arguments))
     out, workers, anew = (options.pop(name) for name in ("out", "workers", "anew"))
     if out is None:
         if not Path(options["model"]).is_dir():
             parser.error(f"{options['model']} is not a folder here: say with --out where to write its scores")
-        out = Path(options["model"]) / (STREAMED if options["streaming"] else SCORES)
+        out = Path(options["model"]) / scores_file(options["split"], streaming=options["streaming"])
     if options["modes"] is None:
         modules = _modules(options["model"])
         options["modes"] = [name for name, each in MODES.items() if each.modules_needed <= modules]
+    options["corpus"] = VALIDATION if options["split"] == "validation" else WORLD
     settings = Settings(**{name: tuple(v) if isinstance(v, list) else v for name, v in options.items()})
     table = tidy_table(evaluate(settings, workers=workers, anew=anew))
     report = {
         "model": Path(settings.model).name,
         **{
             name: getattr(settings, name)
-            for name in ("utterances", "kinds", "steps", "streaming", "batch", "max_new_tokens")
+            for name in ("split", "utterances", "kinds", "steps", "streaming", "batch", "max_new_tokens")
         },
         "corpus": asdict(settings.corpus),
         "table": table,

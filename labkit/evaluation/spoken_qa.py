@@ -62,16 +62,16 @@ class QuestionRow:
     answer: Answer | None = None
 
 
-def held_out_questions(corpus: Corpus, language: str, count: int) -> list[Question]:
-    """The first `count` test questions of a language with their answers, or all if there are fewer.
+def held_out_questions(corpus: Corpus, language: str, count: int, split: str = "test") -> list[Question]:
+    """The first `count` held-out questions of a language with their answers, or all if there are fewer.
 
     Raises:
         ValueError: there are none.
     """
-    indices = corpus.indices(language=language, split="test", kind="question")[:count]
+    indices = corpus.indices(language=language, split=split, kind="question")[:count]
     if not indices:
         raise ValueError(
-            f"the corpus has no test questions in {language}; make one with CorpusSpec(test=200)"
+            f"the corpus has no {split} questions in {language}; make one with CorpusSpec({split}=200)"
         )
     questions = [corpus[index] for index in indices]
     return [(question, corpus[question.partner]) for question in questions]

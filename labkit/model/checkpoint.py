@@ -40,7 +40,13 @@ INDEX = "model.safetensors.index.json"
 UNFINISHED = ".part"
 
 
-def save_speech_lm(model: SpeechLM, folder: str | Path, shard_bytes: int = SHARD_BYTES) -> Path:
+def save_speech_lm(
+    model: SpeechLM,
+    folder: str | Path,
+    shard_bytes: int = SHARD_BYTES,
+    *,
+    matrices: torch.dtype | None = None,
+) -> Path:
     """Write a model in the released layout, in safetensors, in place of any that the folder holds.
 
     All is written beside and put in its place at the end: the old files stay whole as long as they are read from, also
@@ -50,11 +56,17 @@ def save_speech_lm(model: SpeechLM, folder: str | Path, shard_bytes: int = SHARD
         model: to write.
         folder: made if missing.
         shard_bytes: most bytes per file; more than one file gets an index, as on the hub.
+        matrices: dtype in which matrices are stored, such as ``torch.float8_e4m3fn`` for half of float16's size; their
+            own unless given. Norms and biases keep theirs.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     texts = {"config.json": json.dumps(released_config(model), indent=2, sort_keys=True)}
-    shards = split_shards({name: p.contiguous() for name, p in released_state(model).items()}, shard_bytes)
+    state = {
+        name: p.to(dtype=matrices if p.ndim > 1 else None).contiguous()
+        for name, p in released_state(model).items()
+    }
+    shards = split_shards(state, shard_bytes)
     files = ["model.safetensors"]
     if len(shards) > 1:
         files = [f"model-{i + 1:05}-of-{len(shards):05}.safetensors" for i in range(len(shards))]

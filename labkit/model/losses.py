@@ -7,6 +7,10 @@ first and shifts the labels afterwards, which trains the last row of a short sam
 Whether the backbone trains is read off its parameters. Where it is frozen (stages 2 and 3, see
 `SpeechLM.freeze_backbone`) the next-token loss is computed but not trained on, and gradients reach only the
 modules' layers, projections and norms; between modules they always flow.
+
+Beyond the paper there is a loss on states, none unless it is asked for: a module's state at a token should be what the
+backbone's is at that token, as in EAGLE (Li et al., 2024, arXiv:2401.15077, section 4.2). Token losses alone leave the
+modules' states in the prompt, where nothing is predicted, to themselves.
 """
 
 from collections.abc import Callable
@@ -32,6 +36,9 @@ class SpeechLosses:
         modules: one cross-entropy per MCTP module.
         targets: number of targets of the backbone and of each module.
         correct: how many of those targets were the likeliest token.
+        states: one distance from the backbone's states per MCTP module (`state_distances`), summed over its rows; none
+            unless they are trained on, nor of a module that has no row.
+        state_rows: number of rows of each of them.
     """
 
     total: torch.Tensor
@@ -39,6 +46,8 @@ class SpeechLosses:
     modules: tuple[torch.Tensor, ...]
     targets: tuple[int, ...]
     correct: tuple[int, ...]
+    states: tuple[torch.Tensor, ...] = ()
+    state_rows: tuple[int, ...] = ()
 
 
 def stage_targets(labels: torch.Tensor, positions: torch.Tensor, stage: int) -> torch.Tensor:
@@ -68,6 +77,7 @@ def speech_losses(
     attention_mask: torch.Tensor | None = None,
     embeds: torch.Tensor | None = None,
     num_items: int | None = None,
+    state_weight: float = 0.0,
     targets: Targets = stage_targets,
 ) -> SpeechLosses:
     """Next-token and module losses of a batch.
@@ -81,6 +91,8 @@ def speech_losses(
         embeds: ``(batch, time, hidden)`` in place of the ids' embeddings.
         num_items: divide sums by this number of targets, counted over all batches of an optimizer step, in
             place of each stage's own number.
+        state_weight: of the loss on states in the total: the modules' mean of `state_distances`, summed over rows and
+            divided like the other sums.
         targets: which targets a stage has.
 
     Raises:
@@ -99,7 +111,29 @@ def speech_losses(
     total = next_token if backbone_trains(model) else torch.zeros_like(next_token)
     if modules:
         total = total + torch.stack(modules).mean() * model.module_loss_weight
-    return SpeechLosses(total, next_token, tuple(modules), tuple(counts), tuple(correct))
+    distances = state_distances(output) if state_weight else ()
+    sums = tuple(each.sum() for each in distances)
+    if sums:
+        mean = torch.stack(sums).sum() / model.num_modules  # a short row has no state of the last ones
+        total = total + mean / max(num_items or counts[0], 1) * state_weight
+    rows = tuple(each.numel() for each in distances)
+    return SpeechLosses(total, next_token, tuple(modules), tuple(counts), tuple(correct), sums, rows)
+
+
+def state_distances(output: SpeechOutput) -> tuple[torch.Tensor, ...]:
+    """How far each module's states are from the backbone's at the same tokens, which are not moved by it.
+
+    Returns:
+        For each module that has a row, a squared distance for every row that it has in any sample, over the squared
+        length of the backbone's state there.
+    """
+    distances = []
+    for stage, states in enumerate(output.stages[1:], start=1):
+        rows = output.positions[:, stage:] >= stage
+        wanted = output.stages[0][:, stage:][rows].detach().float()
+        distance = (states[rows].float() - wanted).square().sum(-1)
+        distances.append(distance / wanted.square().sum(-1).clamp_min(1e-6))
+    return tuple(distances)
 
 
 def backbone_trains(model: SpeechLM) -> bool:

@@ -5,6 +5,8 @@ is meant, and is asked about held-out ones. A probe says that the reading is *th
 
     rows = probe(prompt_states(system, train), train, prompt_states(system, test), test)
     by_layer(rows)                              # an estimate for each layer
+
+`chain_states` are probed alike: there the places are the backbone and its MCTP modules.
 """
 
 from __future__ import annotations
@@ -148,6 +150,47 @@ def answer_states(
         return laid.ids, laid.written[utterances[place].homograph.index][-1]
 
     return _states(system, [len(each.words) for each in utterances], read, progress)
+
+
+@torch.inference_mode()
+def chain_states(
+    system: SpeechSystem, sentences: Sequence[Sentence], *, progress: bool = True
+) -> torch.Tensor:
+    """The final-normed states of the backbone and of every module at the homograph's last token in the prompt.
+
+    Those of module ``k`` at a token are made from its embedding and from what the backbone made of the text up to
+    ``k + 1`` tokens before it.
+
+    Returns:
+        ``(sentences, 1 + modules, hidden)``, float32.
+
+    Raises:
+        ValueError: a homograph so early in its prompt that the last module has no state of it.
+    """
+    stages = 1 + system.model.num_modules
+    states = torch.empty(len(sentences), stages, system.model.config.hidden_size)
+    order = sorted(range(len(sentences)), key=lambda place: len(sentences[place].words))
+    with tqdm(total=len(order), desc="reading states", unit="sentence", disable=not progress) as bar:
+        for start in range(0, len(order), BATCH):
+            chosen = order[start : start + BATCH]
+            read = [text_prompt(system, sentences[i].words, sentences[i].language) for i in chosen]
+            own = [
+                asked[sentences[i].homograph.index][-1] for i, (_, asked) in zip(chosen, read, strict=True)
+            ]
+            if min(own) < stages - 1:
+                raise ValueError(
+                    f"a homograph at position {min(own)} of its prompt; module {stages - 2} has no state before "
+                    f"position {stages - 1}"
+                )
+            ids, mask = padded(
+                system.model, [ids[: end + 1] for (ids, _), end in zip(read, own, strict=True)]
+            )
+            output = system.model(ids, attention_mask=mask)
+            rows = torch.arange(len(chosen))
+            for stage in range(stages):
+                states[chosen, stage] = output.stages[stage][rows, torch.tensor(own) - stage].float()
+            bar.update(len(chosen))
+    return states
 
 
 @torch.inference_mode()

@@ -11,6 +11,7 @@ accelerate has a launcher only for those who have MPI, the one for several GPUs 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -29,10 +30,16 @@ def main(typed: list[str] | None = None) -> None:
     stages = [stage.number for stage in STAGES]
     parser.add_argument("--stages", type=int, nargs="+", choices=stages, help="only these; all unless given")
     parser.add_argument("--without-stage-0", action="store_true", help="start stage 1 from random weights")
+    parser.add_argument(
+        "--without-deepening", action="store_true", help="end stage 1 with as many layers as it begins with"
+    )
     parser.add_argument("--codec", type=Path, help="folder of the codec; the shipped one unless given")
     parser.add_argument("--folder", type=Path, help="where checkpoints and models go; the cache unless given")
     parser.add_argument(
         "--out", type=Path, help="copy the last model there, in half precision, with its card"
+    )
+    parser.add_argument(
+        "--eight-bits", action="store_true", help="store the copy's matrices in 8 bits, in half the room"
     )
     parser.add_argument(
         "--scale", type=float, default=1.0, help="multiply every stage's steps, for a rehearsal"
@@ -41,6 +48,8 @@ def main(typed: list[str] | None = None) -> None:
     arguments = parser.parse_args(typed)
     torch.set_num_threads(arguments.threads)
     chosen = recipe(arguments.recipe)
+    if arguments.without_deepening:
+        chosen = replace(chosen, deepening=None)
     if arguments.scale != 1.0:
         chosen = chosen.scaled(arguments.scale)
     pipeline = Pipeline(
@@ -49,7 +58,7 @@ def main(typed: list[str] | None = None) -> None:
     numbers = arguments.stages or stages[1 if arguments.without_stage_0 else 0 :]
     print(f"trained: {pipeline.run(sorted(numbers))}")
     if arguments.out and processes().is_main_process:
-        release(pipeline, max(numbers), arguments.out, scale=arguments.scale)
+        release(pipeline, max(numbers), arguments.out, scale=arguments.scale, eight_bits=arguments.eight_bits)
         print(
             f"wrote {arguments.out}; score it with: python -m labkit.evaluation.speech_lm --model {arguments.out}"
         )

@@ -35,7 +35,7 @@ def run_identity(
     ]
     made = {name: value for name, value in settings.items() if name not in FREE}
     made |= {"stage": stage.number, "learning_rates": dict(rates), "weight_decay": stage.weight_decay}
-    made |= {"parameters": digest(parameters), "key": key}
+    made |= {"state_weight": stage.state_weight, "parameters": digest(parameters), "key": key}
     return json.loads(json.dumps(made))
 
 

@@ -156,7 +156,9 @@ class _Run:
         self.schedulers = [
             get_cosine_schedule_with_warmup(each, warmup, settings.steps) for each in optimizers
         ]
-        self.objective, *self.optimizers = self.accelerator.prepare(SpeechObjective(model), *optimizers)
+        self.objective, *self.optimizers = self.accelerator.prepare(
+            SpeechObjective(model, stage.state_weight), *optimizers
+        )
         # Not prepared by accelerate, which would step them once for every process.
         self.accelerator.register_for_checkpointing(*self.schedulers)
 
@@ -201,7 +203,7 @@ class _Run:
         return history
 
     def _step(self, step: int) -> tuple[torch.Tensor, float]:
-        """One optimizer step; returns summed parts `(1 + modules, 3)` of all processes and the gradient's norm."""
+        """One optimizer step; returns summed parts `(1 + modules, 5)` of all processes and the gradient's norm."""
         rows = self.stream.take(step * self.settings.rows, self.settings.rows)
         num_items = count_targets(collate(rows))
         if num_items == 0:

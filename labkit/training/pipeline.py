@@ -11,7 +11,7 @@ import json
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -35,7 +35,7 @@ from labkit.training.history import Listener
 from labkit.training.loop import train
 from labkit.training.processes import processes
 from labkit.training.recipes import Recipe
-from labkit.training.stages import STAGES
+from labkit.training.stages import STAGES, Part
 from labkit.training.stream import RowStream
 from labkit.training.train_codec import codec_training, save_codec
 from labkit.training.trainings import Training
@@ -66,7 +66,7 @@ class Pipeline:
             codec = train_codec(recipe)
         self.codec = ToyCodec.load(codec)
         # Stages, what they draw and how they begin name the stages' own folders.
-        own = ("stages", "mixture", "deepening", "listening", "annealing", "random_module")
+        own = ("stages", "mixture", "deepening", "listening", "annealing", "distillation", "random_module")
         shared = (
             {name: value for name, value in asdict(recipe).items() if name not in own},
             corpus_key(recipe.corpus),
@@ -97,10 +97,9 @@ class Pipeline:
         return self.trainings(number)[-1].model
 
     def trainings(self, number: int) -> list[Training]:
-        """The trainings of a stage, in order; two where stage 1 deepens, stage 2 listens first, or stage 4 anneals."""
+        """The trainings of a stage, in order: stage 1 may deepen, stage 2 listen first, stage 4 anneal and distill."""
         recipe, stage, folder = self.recipe, STAGES[number], self._stage_folder(number)
         ratios, deepening, listening = ratios_of(recipe.mixture, number), recipe.deepening, recipe.listening
-        annealing = recipe.annealing
         only = Training(folder, stage, recipe.stages[number], ratios, lambda: self._start(number))
         if number == 1 and deepening:
             drawn = ratios_of(recipe.mixture, 2)
@@ -123,18 +122,43 @@ class Pipeline:
                 record={"listening": True},
             )
             return [heard, only]
-        if number == 4 and annealing:
-            annealed = Training(
-                folder / f"annealing-{digest(asdict(annealing))}",
-                stage,
-                annealing.settings,
-                annealing.ratios,
-                lambda: _load(only.model),
-                kept=annealing.kept,
-                record={"annealing": True},
-            )
-            return [only, annealed]
+        if number == 4:
+            return self._fine_tunings(only)
         return [only]
+
+    def _fine_tunings(self, first: Training) -> list[Training]:
+        """Stage 4's trainings, each from the one before."""
+        trainings, annealing, distillation = [first], self.recipe.annealing, self.recipe.distillation
+        if annealing:
+            trainings.append(
+                Training(
+                    first.folder / f"annealing-{digest(asdict(annealing))}",
+                    first.stage,
+                    annealing.settings,
+                    annealing.ratios,
+                    partial(_load, first.model),
+                    kept=annealing.kept,
+                    record={"annealing": True},
+                )
+            )
+        if distillation:
+            before = trainings[-1]
+            trainings.append(
+                Training(
+                    before.folder / f"distillation-{digest(asdict(distillation))}",
+                    replace(
+                        first.stage,
+                        trains=(Part.CHAIN,),
+                        weight_decay=0.0,
+                        state_weight=distillation.state_weight,
+                    ),
+                    distillation.settings,
+                    distillation.ratios,
+                    partial(_load, before.model),
+                    record={"distillation": True},
+                )
+            )
+        return trainings
 
     def data(self, ratios: Mapping[str, float], speech: bool = True) -> SpeechData:
         """A mixture, tokenised and ready to be packed.
@@ -169,9 +193,9 @@ class Pipeline:
                 corpus = generate(self.recipe.corpus)
                 texts += [corpus[index].text for index in corpus.indices(split="train")]
                 made = train_toy_tokenizer(texts, self.codec.size, self.recipe.text_vocabulary)
-                partial = folder.with_name("tokenizer.partial")
-                made.save_pretrained(partial)
-                partial.replace(folder)
+                unfinished = folder.with_name("tokenizer.partial")
+                made.save_pretrained(unfinished)
+                unfinished.replace(folder)
         return load_tokenizer(folder)
 
     @cached_property
@@ -254,9 +278,9 @@ class Pipeline:
             return
         if training.kept:
             average_weights(model, training.start().to(model.device), training.kept)
-        partial = training.folder / "partial"
-        save_speech_lm(model, partial)
-        self.tokenizer.save_pretrained(partial)
+        unfinished = training.folder / "partial"
+        save_speech_lm(model, unfinished)
+        self.tokenizer.save_pretrained(unfinished)
         run = {
             "stage": number,
             **training.record,
@@ -268,8 +292,8 @@ class Pipeline:
             "data": asdict(data.report),
             "last": history[-1],
         }
-        (partial / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
-        partial.replace(training.model)
+        (unfinished / "run.json").write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+        unfinished.replace(training.model)
 
 
 def _load(folder: Path) -> SpeechLM:

@@ -17,6 +17,9 @@ from labkit.training.pipeline import Pipeline
 from labkit.training.recipes import RECIPES, Recipe
 from labkit.training.stages import STAGES
 
+EIGHT_BITS = torch.float8_e4m3fn
+"""A sign, four bits of exponent and three of mantissa: a weight is off by a sixteenth at most, or by a thousandth."""
+
 TRAINING, SCORES, CARD = "training.json", "scores.json", "README.md"
 
 _CARD = """# {title}
@@ -26,7 +29,7 @@ layout. It reads and speaks the toy speech world, English and Mandarin sentences
 in the audio tokens of the codec that it was trained with. For teaching and for trying methods; no use for anything
 else.
 
-- **Weights**: safetensors, half precision, {megabytes:.1f} MB. `labkit.model.load_speech_lm` loads them,
+- **Weights**: safetensors, {precision}, {megabytes:.1f} MB. `labkit.model.load_speech_lm` loads them,
   `labkit.vocabulary.load_tokenizer` the tokenizer beside them.
 - **Data**: the training split of the toy corpus (espeak-ng, `{corpus}`) and text of the
   same grammar. Mixtures: `labkit.data.mixture.TOY_MIXTURE`.
@@ -34,7 +37,7 @@ else.
 
 ## Training
 
-Seed {seed}, {optimizer}, cosine.{start}{earlier}
+Seed {seed}, {optimizer}, cosine.{untaught}{start}{earlier}
 
 | stage | steps | tokens a step | learning rate | minutes | machine | loss at the end | accuracy at the end |
 |---|---|---|---|---|---|---|---|
@@ -42,6 +45,12 @@ Seed {seed}, {optimizer}, cosine.{start}{earlier}
 
 Losses are in nats a token: the backbone's, then the mean of the modules'.
 """
+
+_EIGHT_BITS = "matrices in 8 bits (`float8_e4m3fn`, loaded as float16)"
+
+_UNTAUGHT = """
+
+Stage 1 started from random weights, where the toy's starts from a model that has read text (stage 0)."""
 
 _START = """
 
@@ -66,17 +75,20 @@ tokens, decoded and judged the same way.
 _OPTIMIZERS = {"adamw": "AdamW", "muon": "Muon for the layers' matrices and AdamW for the rest"}
 
 
-def release(pipeline: Pipeline, number: int, folder: Path, *, scale: float = 1.0) -> Path:
+def release(
+    pipeline: Pipeline, number: int, folder: Path, *, scale: float = 1.0, eight_bits: bool = False
+) -> Path:
     """Write the model of a stage to a folder, in half precision, with all that says where it comes from.
 
     Args:
         scale: by which the steps of the pipeline's recipe were multiplied (`Recipe.scaled`).
+        eight_bits: whether matrices are stored in 8 bits (`EIGHT_BITS`), which takes half the room.
 
     Raises:
         FileNotFoundError: that stage, or one before it, has not been trained.
     """
     model = load_speech_lm(pipeline.model_folder(number), dtype=torch.float16, tell=None)
-    save_speech_lm(model, folder)
+    save_speech_lm(model, folder, matrices=EIGHT_BITS if eight_bits else None)
     pipeline.tokenizer.save_pretrained(folder)
     compact(folder / "tokenizer.json")
     first = 0 if pipeline.pretrained else 1
@@ -87,14 +99,19 @@ def release(pipeline: Pipeline, number: int, folder: Path, *, scale: float = 1.0
     ]
     recipe = pipeline.recipe
     options = [] if pipeline.pretrained else ["--without-stage-0"]
+    if recipe.deepening is None and getattr(RECIPES.get(recipe.name), "deepening", None):
+        options += ["--without-deepening"]
     if pipeline.codec_folder is not None:
         options += ["--codec", str(pipeline.codec_folder)]
     if scale != 1.0:
         options += ["--scale", str(scale)]
+    if eight_bits:
+        options += ["--eight-bits"]
     options += ["--stages", *map(str, range(first, number + 1))]
     training = {
         "command": f"python -m labkit.training {recipe.name} {shlex.join(options)} --out FOLDER",
         "scale": scale,
+        "eight bits": eight_bits,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "modules": model.num_modules,
         "seed": recipe.seed,
@@ -120,11 +137,13 @@ def write_card(folder: Path) -> None:
         title=folder.name,
         parameters=training["parameters"] / 1e6,
         modules=training["modules"],
+        precision=_EIGHT_BITS if training.get("eight bits") else "half precision",
         megabytes=(folder / "model.safetensors").stat().st_size / 1e6,
         corpus=_corpus(training["corpus"]),
         command=training["command"],
         seed=training["seed"],
         optimizer=_OPTIMIZERS[settings["optimizer"]],
+        untaught="" if training["runs"][0].get("text pre-training", True) else _UNTAUGHT,
         start=_START if training["modules"] and training["runs"][-1]["recipe"].get("random_module") else "",
         earlier="" if _as_today(training) else _EARLIER,
         stages="\n".join(map(_stage_row, training["runs"])),
@@ -157,10 +176,12 @@ def _trains(recipe: Recipe, run: Mapping) -> bool:
     apart |= {"random_module"} if number < 2 else set()
     apart |= {"deepening"} if number < 2 and not deepened else set()
     apart |= {"listening"} if number < 2 and not listening else set()
-    apart |= set() if run.get("annealing") else {"annealing"}
+    annealing, distillation = run.get("annealing", False), run.get("distillation", False)
+    apart |= set() if annealing or distillation else {"annealing"}
+    apart |= set() if distillation else {"distillation"}
     if any(then.get(name) != value for name, value in now.items() if name not in apart):
         return False
-    if listening or run.get("annealing"):
+    if listening or annealing or distillation:
         return True  # its settings and ratios are among what was compared
     ratios = ratios_of(recipe.mixture, 2 if deepened else number)
     own = deepened or then["stages"][str(number)] == now["stages"][str(number)]
@@ -187,6 +208,8 @@ def _stage_row(run: Mapping) -> str:
         name += ", then annealing"
         if kept := run["recipe"]["annealing"]["kept"]:
             name += f", of which the model keeps {1 - kept:.0%} and of the weights before it {kept:.0%}"
+    if run.get("distillation"):
+        name += ", then the chain alone, on the backbone's states too"
     return (
         f"| {number} {name} | {settings['steps']} | {tokens} | {rates} | {run['seconds'] / 60:.0f} "
         f"| {run['machine']} | {losses} | {accuracies} |"

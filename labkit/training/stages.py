@@ -10,7 +10,7 @@
 
 That is the paper's way; a recipe may start the first module's layer at random, deepen the backbone at the end of
 stage 1, when only new layers on top train, then let it learn to listen before stage 2, and end stage 4 on another
-mixture (`labkit.training.recipes`).
+mixture or with the chain alone, which learns to have the backbone's states (`labkit.training.recipes`).
 
 In stages 2 and 3 the backbone is frozen, its embedding, final norm and head included. So no gradient leaves the chain,
 while between modules gradients flow.
@@ -54,6 +54,8 @@ class Stage:
         learning_rates: the paper's, by part (section 4.1); stage 0 is the toy's own.
         weight_decay: of AdamW, as in the released scripts.
         top: how many of the backbone's layers train, counted from the top; None for the whole backbone.
+        state_weight: of the loss on the modules' states (`labkit.model.losses.speech_losses`), which the paper's stages
+            do not have.
     """
 
     number: int
@@ -63,6 +65,7 @@ class Stage:
     learning_rates: dict[Part, float]
     weight_decay: float = 0.0
     top: int | None = None
+    state_weight: float = 0.0
 
     def check(self, model: SpeechLM) -> None:
         """Refuse a model that this stage cannot start from.
