@@ -9,7 +9,7 @@ Whether the backbone trains is read off its parameters. Where it is frozen (stag
 modules' layers, projections and norms; between modules they always flow.
 
 Beyond the paper there is a loss on states, none unless it is asked for: a module's state at a token should be what the
-backbone's is at that token, as in EAGLE (Li et al., 2024, arXiv:2401.15077, section 4.2). Token losses alone leave the
+backbone's is at that token, as in EAGLE (Li et al., 2024, arXiv:2401.15077). Token losses alone leave the
 modules' states in the prompt, where nothing is predicted, to themselves.
 """
 

@@ -11,7 +11,6 @@ the file are not trained again.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,13 +19,13 @@ from pathlib import Path
 import torch
 
 from labkit.data.corpus import generate
-from labkit.data.speaking import replace_bytes
 from labkit.evaluation.answers import SpeechSystem
 from labkit.evaluation.listener import Listener
 from labkit.evaluation.recogniser import PhonemeJudge
 from labkit.interleave import BOOST
 from labkit.model import load_speech_lm
 from labkit.statistics import Estimate, clustered_mean, clustered_proportion
+from labkit.study.finished import add_finished, finished_arms, read_finished
 from labkit.study.masking import FULL, Probe, draw_firsts, mask_homographs
 from labkit.study.reading_probe import ProbeRow, by_layer, chain_states, probe
 from labkit.training.pipeline import Pipeline
@@ -226,11 +225,9 @@ def read_results(path: Path = RESULTS) -> ChainReadings:
     Raises:
         FileNotFoundError: it did not.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no {path}; python -m labkit.study.chain_reading writes it")
     rows: list[BegunRow] = []
     probes: dict[tuple[Arm, str], tuple[ProbeRow, ...]] = {}
-    for result in _finished(path):
+    for result in read_finished(path, "python -m labkit.study.chain_reading"):
         arm = Arm(**result["arm"])
         rows += [BegunRow(arm, *row) for row in result["rows"]]
         probes |= {
@@ -240,10 +237,6 @@ def read_results(path: Path = RESULTS) -> ChainReadings:
             for name, told in result["probes"].items()
         }
     return ChainReadings(tuple(rows), probes)
-
-
-def _finished(path: Path) -> list[dict]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
 def _arm(typed: str) -> Arm:
@@ -274,16 +267,12 @@ def main(typed: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args(typed)
     arms = list(dict.fromkeys([Arm(), *options.arms]))
-    done = {Arm(**each["arm"]) for each in _finished(options.out)}
+    done = {Arm(**each) for each in finished_arms(options.out)}
     left = [arm for arm in arms if arm not in done]
     print(f"{len(arms)} arms, {len(left)} to examine: {sum(arm.steps for arm in left):,} optimizer steps")
     for arm in left:
         print(arm)
-        result = run_arm(arm, options.languages, options.probes, options.folder)
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        every = [*_finished(options.out), result]
-        text = "[\n" + ",\n".join(json.dumps(each, ensure_ascii=False) for each in every) + "\n]\n"
-        replace_bytes(options.out, text.encode())
+        add_finished(options.out, run_arm(arm, options.languages, options.probes, options.folder))
     results = read_results(options.out)
     for arm in arms:
         for language in options.languages:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,13 +20,13 @@ import torch
 
 from labkit.data.corpus import generate
 from labkit.data.mixture import LONG_TEXT, TEXT, with_ratios
-from labkit.data.speaking import replace_bytes
 from labkit.evaluation.answers import SpeechSystem
 from labkit.evaluation.listener import Listener
 from labkit.evaluation.recogniser import PhonemeJudge
 from labkit.interleave import VANILLA
 from labkit.model import load_speech_lm
 from labkit.statistics import Estimate, clustered_mean, clustered_proportion
+from labkit.study.finished import add_finished, finished_arms, read_finished
 from labkit.study.masking import draw_firsts, mask_homographs
 from labkit.study.reading_probe import probe_readings
 from labkit.training.pipeline import Pipeline
@@ -231,12 +230,10 @@ def read_results(path: Path = RESULTS) -> DoseResults:
     Raises:
         FileNotFoundError: it did not.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no {path}; python -m labkit.study.dose writes it")
     rows: list[DoseRow] = []
     probes: dict[tuple[Arm, str], tuple[Estimate, ...]] = {}
     codes: dict[DoseRow, tuple[int, ...]] = {}
-    for result in _finished(path):
+    for result in read_finished(path, "python -m labkit.study.dose"):
         arm = Arm(**result["arm"])
         own = [DoseRow(arm, *row) for row in result["rows"]]
         places = {(row.language, row.utterance, row.condition): row for row in own}
@@ -250,10 +247,6 @@ def read_results(path: Path = RESULTS) -> DoseResults:
             (arm, name): tuple(Estimate(*each) for each in by) for name, by in result["probes"].items()
         }
     return DoseResults(tuple(rows), probes, codes)
-
-
-def _finished(path: Path) -> list[dict]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
 def main(typed: list[str] | None = None) -> None:
@@ -289,18 +282,14 @@ def main(typed: list[str] | None = None) -> None:
         Arm(dose, not options.unmixed, layers, seed, options.steps)
         for seed, layers, dose in itertools.product(options.seeds, options.layers, options.doses)
     ]
-    done = {Arm(**each["arm"]) for each in _finished(options.out)}
+    done = {Arm(**each) for each in finished_arms(options.out)}
     left = [arm for arm in arms if arm not in done]
     print(
         f"{len(arms)} arms, {len(left)} to train: {sum(arm.dose + arm.steps for arm in left):,} optimizer steps"
     )
     for arm in left:
         print(arm)
-        result = run_arm(arm, options.languages, options.probes, options.folder)
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        every = [*_finished(options.out), result]  # read anew: another process may have added an arm
-        text = "[\n" + ",\n".join(json.dumps(each, ensure_ascii=False) for each in every) + "\n]\n"
-        replace_bytes(options.out, text.encode())
+        add_finished(options.out, run_arm(arm, options.languages, options.probes, options.folder))
     results = read_results(options.out)
     for arm in arms:
         for language in options.languages:

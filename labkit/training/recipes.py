@@ -80,8 +80,8 @@ class Distillation:
     Token losses leave the modules' states in the prompt to themselves, and what the backbone has understood there, such
     as how a homograph is read, hardly reaches them: `labkit.study.chain_reading` trains chains with and without.
 
-    The toy does not end so yet. What is drawn here decides what fast modes are good for: after 1,600 steps on little
-    but speech to be said Boost makes twice as many errors in recognition as before.
+    The toy does not end so. What is drawn here has to keep all that its fast modes can do, listening as well as
+    speaking, and that mixture is still to be found.
 
     Attributes:
         ratios: sampling ratio by dataset.
