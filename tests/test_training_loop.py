@@ -1,19 +1,21 @@
 """The training loop: what moves in each stage, exact resume, batches and processes that change nothing."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType
 from tiny import VOCABULARY, random_ids, tiny_model
 
 from labkit.data.packing import EncodedSample, PackedRow, pack
@@ -24,6 +26,7 @@ from labkit.training.loop import LoopSettings, train
 from labkit.training.objective import SpeechObjective
 from labkit.training.optimizers import OPTIMIZERS
 from labkit.training.processes import processes
+from labkit.training.sharding import is_sharded
 from labkit.training.stages import STAGES, Part, StageError, stage
 from labkit.training.stream import RowStream
 
@@ -273,12 +276,23 @@ def test_settings_that_cannot_work_are_refused():
         train(tiny_model(0), stage(1), RowStream(lambda epoch: []), SETTINGS)
 
 
-def launch(folder: Path, processes: int, *arguments: str) -> subprocess.Popen:
+FSDP = {
+    "ACCELERATE_USE_FSDP": "true",
+    "FSDP_VERSION": "2",
+    "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+}
+"""What `accelerate launch --use_fsdp ...` tells the processes that it starts."""
+
+
+def launch(
+    folder: Path, processes: int, *arguments: str, variables: Mapping[str, str] | None = None
+) -> subprocess.Popen:
     """This file's `main` as accelerate launches it, each process on one thread.
 
     Without MPI, what starts several processes is the launcher for several GPUs, which the variable then keeps off them.
     """
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "PYTHONPATH": "tests"}
+    environment |= variables or {}
     command = [
         sys.executable,
         "-m",
@@ -296,21 +310,53 @@ def finals(folder: Path) -> dict[str, float]:
     return read_history(folder)[-1]
 
 
-def test_two_processes_train_as_one_does_also_after_a_kill(tmp_path):
-    single = train(tiny_model(2), stage(4), RowStream(rows), SHARED)[-1]
+@pytest.mark.parametrize("variables", [{}, FSDP], ids=["whole", "shared out"])
+def test_two_processes_train_as_one_does_also_after_a_kill(tmp_path, variables):
+    model = tiny_model(2)
+    single = train(model, stage(4), RowStream(rows), SHARED)[-1]
     AcceleratorState._reset_state(True)
-    run = launch(tmp_path, 2, "slow")
+    run = launch(tmp_path, 2, "slow", variables=variables)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("checkpoint-*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
     assert 0 < len(read_history(tmp_path)) < SETTINGS.steps, "the run should have been killed in the middle"
-    assert launch(tmp_path, 2).wait(timeout=120) == 0
+    assert launch(tmp_path, 2, variables=variables).wait(timeout=120) == 0
     double = finals(tmp_path)
     for name in single:
         if name not in TIMES:
             assert single[name] == pytest.approx(double[name], abs=1e-4), name
+    trained = [torch.load(tmp_path / f"process-{index}.pt") for index in range(2)]
+    for name, own in model.state_dict().items():
+        for other in trained:
+            torch.testing.assert_close(other[name], own, atol=1e-4, rtol=0, msg=name)
+    if variables:
+        parts = [part.stat().st_size for part in tmp_path.glob("checkpoint-*/shared/*.distcp")]
+        assert len(parts) == 2, "each process should write its part of the model"
+        assert max(parts) < 1.5 * min(parts), "the parts should be of about one size"
+        # The same folder again, by one process, which has the whole model.
+        with pytest.raises(ValueError, match="was written with FSDP; launch as before"):
+            train(tiny_model(2), stage(4), RowStream(rows), SHARED, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({"distributed_type": DistributedType.MULTI_CPU}, "launch without --use_fsdp"),
+        ({"distributed_type": DistributedType.FSDP, "is_fsdp2": False}, "launch with --fsdp_version 2"),
+    ],
+)
+def test_ways_of_sharing_out_that_the_loop_does_not_know_are_refused(monkeypatch, state, said):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(ValueError, match=said):
+        is_sharded(SimpleNamespace(**state))
+
+
+def test_deepspeed_is_refused_before_anything_is_done(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(ValueError, match="launch with --use_fsdp --fsdp_version 2 in place of"):
+        processes()
 
 
 def main(folder: str, pace: str = "") -> None:
@@ -318,9 +364,13 @@ def main(folder: str, pace: str = "") -> None:
         if pace:
             time.sleep(1)
 
-    train(tiny_model(2), stage(4), RowStream(rows), SHARED, folder=Path(folder), listeners=[wait])
-    assert processes().num_processes == int(os.environ["WORLD_SIZE"]) == 2, "each process trained on its own"
-    print(json.dumps(finals(Path(folder))))
+    assert processes().num_processes == int(os.environ["WORLD_SIZE"]) == 2, "each process trains on its own"
+    if "ACCELERATE_USE_FSDP" in os.environ:
+        # accelerate shares models out among GPUs only; told that these are some, it does among CPUs what it does there.
+        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+    model = tiny_model(2)
+    train(model, stage(4), RowStream(rows), SHARED, folder=Path(folder), listeners=[wait])
+    torch.save(model.state_dict(), Path(folder) / f"process-{processes().process_index}.pt")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,8 @@
 
 Step `s` always takes the same rows of the stream, shared out among processes and batches; every loss is a sum divided
 by the targets of the *whole* step. So the losses do not depend on how many processes there are, nor on how many
-batches a step is cut into. Run it under `accelerate launch` for several processes, each with the whole model: that is
-data parallelism, which the tests run with two processes on a CPU. FSDP and DeepSpeed, which share out the model itself,
-have not been tried, and nothing here gathers its parts where a trained model is saved.
+batches a step is cut into. Run it under `accelerate launch` for several processes: each with the whole model, which is
+data parallelism, or each with a part of it, by FSDP (`labkit.training.sharding`).
 """
 
 from __future__ import annotations
@@ -20,6 +19,8 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
@@ -32,9 +33,11 @@ from labkit.training.objective import Measures, SpeechObjective, count_targets
 from labkit.training.optimizers import OPTIMIZERS, learning_rates, make_optimizers
 from labkit.training.precision import PRECISIONS, fast_in_bf16
 from labkit.training.processes import processes
+from labkit.training.sharding import gather, is_sharded, load_shared, save_shared, to_share_out
 from labkit.training.stages import Part, Stage
 from labkit.training.stream import RowStream
 
+SHARED = "shared"  # folder within a checkpoint of a model that is shared out
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -117,8 +120,8 @@ def train(
 
     Raises:
         StageError: the model does not fit the stage.
-        ValueError: the rows of a step cannot be shared out evenly among processes and batches, or the folder holds
-            the checkpoint of another run.
+        ValueError: the rows of a step cannot be shared out evenly among processes and batches, the folder holds the
+            checkpoint of another run, or the processes were launched to share out the model in an unknown way.
         FloatingPointError: a loss is not finite; nothing has been updated with it.
         MemoryError: a batch does not fit; the message names the setting to change.
     """
@@ -147,17 +150,20 @@ class _Run:
         self.stage, self.stream, self.settings, self.folder = stage, stream, settings, folder
         self.listeners = listeners
         self.accelerator = _accelerator(settings.precision)
+        self.model = model
+        self.sharded = is_sharded(self.accelerator)
+        self.trained = to_share_out(model, self.sharded)
         self.batches = self._batches_per_step()
         self.accelerator.gradient_accumulation_steps = self.batches
         rates = {part: stage.learning_rates[part] for part in stage.trains} | settings.learning_rates
         self.identity = run_identity(model, stage, asdict(settings), rates, key)
-        optimizers = make_optimizers(model, stage, rates, settings.optimizer)
+        optimizers = make_optimizers(self.trained, stage, rates, settings.optimizer)
         warmup = round(settings.warmup * settings.steps)
         self.schedulers = [
             get_cosine_schedule_with_warmup(each, warmup, settings.steps) for each in optimizers
         ]
         self.objective, *self.optimizers = self.accelerator.prepare(
-            SpeechObjective(model, stage.state_weight), *optimizers
+            SpeechObjective(self.trained, stage.state_weight), *optimizers
         )
         # Not prepared by accelerate, which would step them once for every process.
         self.accelerator.register_for_checkpointing(*self.schedulers)
@@ -199,6 +205,7 @@ class _Run:
                     self._save(done)
         history.close()
         self.objective.eval()
+        gather(self.trained, self.model)
         self.accelerator.free_memory()
         return history
 
@@ -272,8 +279,16 @@ class _Run:
         if not found:
             return 0
         check_identity(found[-1], self.identity)
+        if (found[-1] / SHARED).is_dir() != self.sharded:
+            raise ValueError(
+                f"{found[-1]} was written {'without' if self.sharded else 'with'} FSDP; launch as before, choose "
+                "another folder, or delete this one to start anew"
+            )
         try:
-            self.accelerator.load_state(str(found[-1]))
+            if self.sharded:
+                load_shared(found[-1] / SHARED, *self._state)
+            else:
+                self.accelerator.load_state(str(found[-1]))
         except (RuntimeError, ValueError) as error:
             raise ValueError(
                 f"{found[-1]} does not fit: its model is another one, or it was written by one process and is read by "
@@ -285,7 +300,10 @@ class _Run:
     def _save(self, step: int) -> None:
         # Write beside, then rename: a run killed while saving leaves the last whole checkpoint.
         partial = self.folder / "checkpoint.partial"
-        self.accelerator.save_state(str(partial))
+        if self.sharded:
+            save_shared(partial / SHARED, *self._state)
+        else:
+            self.accelerator.save_state(str(partial))
         self.accelerator.wait_for_everyone()
         if self._is_main:
             write_identity(partial, self.identity)
@@ -294,6 +312,11 @@ class _Run:
             for each in older:
                 shutil.rmtree(each)
         self.accelerator.wait_for_everyone()
+
+    @property
+    def _state(self) -> tuple[SpeechObjective, list[Optimizer], list[LRScheduler]]:
+        """What a checkpoint holds, where the model is shared out."""
+        return self.objective, [each.optimizer for each in self.optimizers], self.schedulers
 
     @property
     def _is_main(self) -> bool:

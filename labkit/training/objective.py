@@ -15,6 +15,8 @@ from labkit.vocabulary import IGNORE
 class SpeechObjective(nn.Module):
     """`speech_losses` behind a `forward`, since DistributedDataParallel and FSDP act on forward calls only."""
 
+    _no_split_modules = ("Qwen2DecoderLayer",)  # what accelerate has FSDP share out one by one
+
     def __init__(self, model: SpeechLM, state_weight: float = 0.0) -> None:
         super().__init__()
         self.model, self.state_weight = model, state_weight

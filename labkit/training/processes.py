@@ -16,5 +16,13 @@ def processes() -> PartialState:
     """The state of this process among those that were launched; alone where nothing launched it.
 
     Accelerate joins processes without a GPU only where it is told of the CPU, and whoever asks first decides for all.
+
+    Raises:
+        ValueError: they were launched for DeepSpeed.
     """
+    if parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
+        raise ValueError(
+            "DeepSpeed brings optimizers and checkpoints of its own, which the training loop does not use; to share "
+            "out the model among GPUs, launch with --use_fsdp --fsdp_version 2 in place of --use_deepspeed"
+        )
     return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=PATIENCE)
