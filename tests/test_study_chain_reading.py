@@ -8,9 +8,10 @@ from contrasts import probes, random_system
 from tiny import TEXTS
 
 from labkit.data.corpus import CorpusSpec
+from labkit.data.mixture import ratios_of
 from labkit.study import chain_reading
 from labkit.study.chain_reading import (
-    RATIOS,
+    DRAWN,
     Arm,
     BegunRow,
     ChainReadings,
@@ -41,7 +42,13 @@ def test_an_arm_is_the_toy_recipe_with_another_end_of_the_chains_training():
     longer = Arm(700, 0.25).recipe().distillation
     assert (longer.settings.steps, longer.state_weight) == (700, 0.25)
     assert longer.settings.learning_rates == {Part.CHAIN: TOY.stages[4].learning_rates[Part.CHAIN]}
-    assert longer.ratios.keys() == {f"{name}-{language}" for name in RATIOS for language in ("en", "cmn")}
+    assert longer.ratios.keys() == {
+        f"{name}-{language}" for name in DRAWN["speech"] for language in ("en", "cmn")
+    }
+    listening = Arm(700, 0.25, "all").recipe().distillation
+    stage_4 = ratios_of(TOY.mixture, 4)
+    for name in ("asr-en", "speech-qa-cmn"):
+        assert listening.ratios[name] == stage_4[name] > longer.ratios[name]
     assert Arm().recipe() == TOY
 
 
@@ -54,12 +61,12 @@ def test_arms_run_end_to_end_and_only_once(tmp_path, monkeypatch, capsys):
         lambda arm, *others, original=chain_reading.run_arm: original(arm, *others, base=TINY),
     )
     out = tmp_path / "results.json"
-    command = ["--arms", "1:0", "1:1", "2:1", "--probes", "40", "--languages", "cmn"]
+    command = ["--arms", "1:0", "1:1", "2:1:all", "--probes", "40", "--languages", "cmn"]
     command += ["--folder", str(tmp_path / "models"), "--out", str(out)]
     chain_reading.main(command)
     assert "4 arms, 4 to examine: 4 optimizer steps" in capsys.readouterr().out
     results = read_results(out)
-    assert results.arms == [Arm(), Arm(1, 0.0), Arm(1, 1.0), Arm(2, 1.0)]
+    assert results.arms == [Arm(), Arm(1, 0.0), Arm(1, 1.0), Arm(2, 1.0, "all")]
     for arm in results.arms:
         assert {len(row.right) for row in results.probes[arm, "cmn"]} == {11}
         assert results.read_as_meant(arm, "cmn").n == 40
@@ -70,14 +77,17 @@ def test_arms_run_end_to_end_and_only_once(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(chain_reading, "run_arm", lambda *_: pytest.fail("it is in the file"))
     chain_reading.main(command)
     assert out.read_text() == before
-    assert json.loads(before)[1]["arm"] == {"steps": 1, "state_weight": 0.0}
+    assert json.loads(before)[1]["arm"] == {"steps": 1, "state_weight": 0.0, "drawn": "speech"}
 
 
-@pytest.mark.parametrize("typed", ["300", "300:", "many:1", "300:-1", "-300:1"])
+@pytest.mark.parametrize("typed", ["300", "300:", "many:1", "300:-1", "-300:1", "300:1:", "300:1:text"])
 def test_an_arm_that_cannot_be_says_what_one_is(typed, capsys):
     with pytest.raises(SystemExit):
         chain_reading.main([f"--arms={typed}"])
-    assert "an arm is STEPS:WEIGHT, such as 300:1, not" in capsys.readouterr().err
+    assert (
+        "an arm is STEPS:WEIGHT or STEPS:WEIGHT:DRAWN, such as 300:1 or 300:1:all, not"
+        in capsys.readouterr().err
+    )
 
 
 def test_readings_are_counted_by_arm_and_by_who_begins_the_word():

@@ -1,17 +1,18 @@
 """Does a chain that has the backbone's states read homographs as the backbone does? Chains trained on with and without.
 
-    python -m labkit.study.chain_reading --arms 300:0 300:1 1600:1
+    python -m labkit.study.chain_reading --arms 300:0 300:1 1600:1 2000:1:all
 
 Every arm trains the chain of the toy's stage 4 on, its backbone held, on tokens alone (weight 0) or on the backbone's
-states too (`labkit.training.recipes.Distillation`), nearly all of it on what is to be said. Then it asks where in the
-chain a linear probe finds the reading of a homograph, and how Boost reads it, by who begins the word. Arms that are in
-the file are not trained again.
+states too (`labkit.training.recipes.Distillation`), nearly all of it on what is to be said, or with as much to be heard
+as stage 4 has (`all`). Then it asks where in the chain a linear probe finds the reading of a homograph, and how Boost
+reads it, by who begins the word. Arms that are in the file are not trained again.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,8 +35,12 @@ from labkit.training.stages import Part
 
 Makers = Collection[int | None]
 
-RATIOS = {"tts": 1.0, "tts-long": 1.0, "asr": 0.25, "speech-qa": 1.0}
-"""What the arms draw, by dataset."""
+DRAWN = {
+    "speech": {"tts": 1.0, "tts-long": 1.0, "asr": 0.25, "speech-qa": 1.0},
+    "all": {"tts": 1.0, "tts-long": 1.0, "asr": 0.75, "speech-qa": 4.0},
+}
+"""What an arm may draw, by dataset: nearly only what is to be said, or as much recognition and as many spoken questions
+beside it as stage 4 draws."""
 
 RESULTS = Path(__file__).parent / "results" / "chain-reading.json"
 
@@ -47,10 +52,12 @@ class Arm:
     Attributes:
         steps: optimizer steps; 0 for the chain as it was.
         state_weight: of the loss on the backbone's states.
+        drawn: what it learns from, one of `DRAWN`.
     """
 
     steps: int = 0
     state_weight: float = 0.0
+    drawn: str = "speech"
 
     def recipe(self, base: Recipe = TOY) -> Recipe:
         """The recipe whose stage 4 ends so."""
@@ -60,7 +67,7 @@ class Arm:
         )
         drawn = {
             f"{name}-{language}": ratio
-            for name, ratio in RATIOS.items()
+            for name, ratio in DRAWN[self.drawn].items()
             for language in base.corpus.languages
         }
         return replace(
@@ -239,11 +246,16 @@ def read_results(path: Path = RESULTS) -> ChainReadings:
     return ChainReadings(tuple(rows), probes)
 
 
+_TYPED = re.compile(rf"(\d+):(\d+(?:\.\d+)?)(?::({'|'.join(DRAWN)}))?")
+
+
 def _arm(typed: str) -> Arm:
-    steps, colon, weight = typed.partition(":")
-    if not (colon and steps.isdecimal() and weight.replace(".", "", 1).isdecimal()):
-        raise argparse.ArgumentTypeError(f"an arm is STEPS:WEIGHT, such as 300:1, not {typed!r}")
-    return Arm(int(steps), float(weight))
+    if not (match := _TYPED.fullmatch(typed)):
+        raise argparse.ArgumentTypeError(
+            f"an arm is STEPS:WEIGHT or STEPS:WEIGHT:DRAWN, such as 300:1 or 300:1:all, not {typed!r}"
+        )
+    steps, weight, drawn = match.groups("speech")
+    return Arm(int(steps), float(weight), drawn)
 
 
 def main(typed: list[str] | None = None) -> None:
@@ -257,9 +269,10 @@ def main(typed: list[str] | None = None) -> None:
         "--arms",
         type=_arm,
         nargs="*",
-        default=[Arm(300, 0.0), Arm(300, 1.0), Arm(1600, 1.0)],
-        metavar="STEPS:WEIGHT",
-        help="beside the chain as it is: optimizer steps, and weight of the loss on states",
+        default=[Arm(300, 0.0), Arm(300, 1.0), Arm(1600, 1.0), Arm(2000, 1.0, "all")],
+        metavar="STEPS:WEIGHT[:DRAWN]",
+        help="beside the chain as it is: optimizer steps, weight of the loss on states, and what is drawn, "
+        f"{' or '.join(DRAWN)}",
     )
     parser.add_argument("--languages", nargs="+", default=list(TOY.corpus.languages))
     parser.add_argument("--probes", type=int, default=300, help="homographs in sentences, in each language")
