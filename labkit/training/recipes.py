@@ -75,13 +75,15 @@ class Annealing:
 
 @dataclass(frozen=True)
 class Distillation:
-    """What stage 4 may end with: the chain alone learns, beside its tokens, to have the backbone's states.
+    """What stage 4 may end with: the chain alone learns on, beside its tokens to have the backbone's states.
 
     Token losses leave the modules' states in the prompt to themselves, and what the backbone has understood there, such
-    as how a homograph is read, hardly reaches them: `labkit.study.chain_reading` trains chains with and without.
+    as how a homograph is read, hardly reaches them. With states it does, and Boost reads more homographs; but no more
+    than after as many steps on tokens alone (`labkit.study.chain_reading`).
 
-    The toy does not end so. What is drawn here has to keep all that its fast modes can do, listening as well as
-    speaking, and that mixture is still to be found.
+    The toy does not end so: it has to keep all that its fast modes can do. After 2,000 steps on as much to be heard as
+    stage 4 has, Boost writes down 9.6% of the words of 160 validation sentences wrong, and not 7.0% as before (5.2% of
+    Mandarin's characters, and not 2.6%).
 
     Attributes:
         ratios: sampling ratio by dataset.
