@@ -9,9 +9,9 @@ from plotly.subplots import make_subplots
 
 from labkit.statistics import Estimate
 from labkit.views.intervals import SYMBOLS, error_bars
-from labkit.views.style import BLUE, DASHES, GRAY, GREEN, ORANGE, PINK, VERMILION, style
+from labkit.views.style import BLUE, DASHES, GRAY, GREEN, ORANGE, PINK, SKY, VERMILION, style
 
-COLORS = (BLUE, ORANGE, GREEN, PINK, VERMILION)
+COLORS = (BLUE, ORANGE, GREEN, PINK, VERMILION, SKY)
 
 
 def dose_figure(
