@@ -1,6 +1,6 @@
 """Does a chain that has the backbone's states read homographs as the backbone does? Chains trained on with and without.
 
-    python -m labkit.study.chain_reading --arms 300:0 300:1 1600:1 2000:1:all
+    python -m labkit.study.chain_reading --arms 300:0 300:1 1600:0 1600:1 2000:1:all
 
 Every arm trains the chain of the toy's stage 4 on, its backbone held, on tokens alone (weight 0) or on the backbone's
 states too (`labkit.training.recipes.Distillation`), nearly all of it on what is to be said, or with as much to be heard
@@ -73,6 +73,10 @@ class Arm:
         return replace(
             base, distillation=Distillation(drawn, settings, self.state_weight) if self.steps else None
         )
+
+
+ARMS = (Arm(300, 0.0), Arm(300, 1.0), Arm(1600, 0.0), Arm(1600, 1.0), Arm(2000, 1.0, "all"))
+"""What ships, beside the chain as it was."""
 
 
 @dataclass(frozen=True)
@@ -269,7 +273,7 @@ def main(typed: list[str] | None = None) -> None:
         "--arms",
         type=_arm,
         nargs="*",
-        default=[Arm(300, 0.0), Arm(300, 1.0), Arm(1600, 1.0), Arm(2000, 1.0, "all")],
+        default=ARMS,
         metavar="STEPS:WEIGHT[:DRAWN]",
         help="beside the chain as it is: optimizer steps, weight of the loss on states, and what is drawn, "
         f"{' or '.join(DRAWN)}",
