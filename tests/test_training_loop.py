@@ -310,7 +310,7 @@ def finals(folder: Path) -> dict[str, float]:
     return read_history(folder)[-1]
 
 
-@pytest.mark.parametrize("variables", [{}, FSDP], ids=["whole", "shared out"])
+@pytest.mark.parametrize("variables", [{}, FSDP], ids=["whole", "sharded"])
 def test_two_processes_train_as_one_does_also_after_a_kill(tmp_path, variables):
     model = tiny_model(2)
     single = train(model, stage(4), RowStream(rows), SHARED)[-1]
@@ -332,7 +332,7 @@ def test_two_processes_train_as_one_does_also_after_a_kill(tmp_path, variables):
         for other in trained:
             torch.testing.assert_close(other[name], own, atol=1e-4, rtol=0, msg=name)
     if variables:
-        parts = [part.stat().st_size for part in tmp_path.glob("checkpoint-*/shared/*.distcp")]
+        parts = [part.stat().st_size for part in tmp_path.glob("checkpoint-*/sharded/*.distcp")]
         assert len(parts) == 2, "each process should write its part of the model"
         assert max(parts) < 1.5 * min(parts), "the parts should be of about one size"
         # The same folder again, by one process, which has the whole model.
@@ -347,7 +347,7 @@ def test_two_processes_train_as_one_does_also_after_a_kill(tmp_path, variables):
         ({"distributed_type": DistributedType.FSDP, "is_fsdp2": False}, "launch with --fsdp_version 2"),
     ],
 )
-def test_ways_of_sharing_out_that_the_loop_does_not_know_are_refused(monkeypatch, state, said):
+def test_ways_of_sharding_that_the_loop_does_not_know_are_refused(monkeypatch, state, said):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     with pytest.raises(ValueError, match=said):
         is_sharded(SimpleNamespace(**state))
@@ -366,7 +366,7 @@ def main(folder: str, pace: str = "") -> None:
 
     assert processes().num_processes == int(os.environ["WORLD_SIZE"]) == 2, "each process trains on its own"
     if "ACCELERATE_USE_FSDP" in os.environ:
-        # accelerate shares models out among GPUs only; told that these are some, it does among CPUs what it does there.
+        # accelerate shards models among GPUs only; told that these are some, it does among CPUs what it does there.
         PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
     model = tiny_model(2)
     train(model, stage(4), RowStream(rows), SHARED, folder=Path(folder), listeners=[wait])

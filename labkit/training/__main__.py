@@ -7,7 +7,7 @@ accelerate has a launcher only for those who have MPI, the one for several GPUs 
     ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1 accelerate launch --multi_gpu --num_processes 2 --num_machines 1 \
         --mixed_precision no --dynamo_backend no -m labkit.training toy --threads 1
 
-A model too large for one GPU is shared out among several: `labkit.training.sharding`.
+A model too large for one GPU is sharded among several: `labkit.training.sharding`.
 """
 
 from __future__ import annotations

@@ -33,11 +33,11 @@ from labkit.training.objective import Measures, SpeechObjective, count_targets
 from labkit.training.optimizers import OPTIMIZERS, learning_rates, make_optimizers
 from labkit.training.precision import PRECISIONS, fast_in_bf16
 from labkit.training.processes import processes
-from labkit.training.sharding import gather, is_sharded, load_shared, save_shared, to_share_out
+from labkit.training.sharding import gather, is_sharded, load_sharded, save_sharded, to_shard
 from labkit.training.stages import Part, Stage
 from labkit.training.stream import RowStream
 
-SHARED = "shared"  # folder within a checkpoint of a model that is shared out
+SHARDED = "sharded"  # folder within the checkpoint of a sharded model
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -121,7 +121,7 @@ def train(
     Raises:
         StageError: the model does not fit the stage.
         ValueError: the rows of a step cannot be shared out evenly among processes and batches, the folder holds the
-            checkpoint of another run, or the processes were launched to share out the model in an unknown way.
+            checkpoint of another run, or the processes were launched to shard the model in an unknown way.
         FloatingPointError: a loss is not finite; nothing has been updated with it.
         MemoryError: a batch does not fit; the message names the setting to change.
     """
@@ -152,7 +152,7 @@ class _Run:
         self.accelerator = _accelerator(settings.precision)
         self.model = model
         self.sharded = is_sharded(self.accelerator)
-        self.trained = to_share_out(model, self.sharded)
+        self.trained = to_shard(model, self.sharded)
         self.batches = self._batches_per_step()
         self.accelerator.gradient_accumulation_steps = self.batches
         rates = {part: stage.learning_rates[part] for part in stage.trains} | settings.learning_rates
@@ -279,14 +279,14 @@ class _Run:
         if not found:
             return 0
         check_identity(found[-1], self.identity)
-        if (found[-1] / SHARED).is_dir() != self.sharded:
+        if (found[-1] / SHARDED).is_dir() != self.sharded:
             raise ValueError(
                 f"{found[-1]} was written {'without' if self.sharded else 'with'} FSDP; launch as before, choose "
                 "another folder, or delete this one to start anew"
             )
         try:
             if self.sharded:
-                load_shared(found[-1] / SHARED, *self._state)
+                load_sharded(found[-1] / SHARDED, *self._state)
             else:
                 self.accelerator.load_state(str(found[-1]))
         except (RuntimeError, ValueError) as error:
@@ -301,7 +301,7 @@ class _Run:
         # Write beside, then rename: a run killed while saving leaves the last whole checkpoint.
         partial = self.folder / "checkpoint.partial"
         if self.sharded:
-            save_shared(partial / SHARED, *self._state)
+            save_sharded(partial / SHARDED, *self._state)
         else:
             self.accelerator.save_state(str(partial))
         self.accelerator.wait_for_everyone()
@@ -315,7 +315,7 @@ class _Run:
 
     @property
     def _state(self) -> tuple[SpeechObjective, list[Optimizer], list[LRScheduler]]:
-        """What a checkpoint holds, where the model is shared out."""
+        """What a checkpoint holds, where the model is sharded."""
         return self.objective, [each.optimizer for each in self.optimizers], self.schedulers
 
     @property

@@ -15,7 +15,7 @@ from labkit.vocabulary import IGNORE
 class SpeechObjective(nn.Module):
     """`speech_losses` behind a `forward`, since DistributedDataParallel and FSDP act on forward calls only."""
 
-    _no_split_modules = ("Qwen2DecoderLayer",)  # what accelerate has FSDP share out one by one
+    _no_split_modules = ("Qwen2DecoderLayer",)  # what accelerate has FSDP shard one by one
 
     def __init__(self, model: SpeechLM, state_weight: float = 0.0) -> None:
         super().__init__()

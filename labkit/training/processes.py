@@ -22,7 +22,7 @@ def processes() -> PartialState:
     """
     if parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
         raise ValueError(
-            "DeepSpeed brings optimizers and checkpoints of its own, which the training loop does not use; to share "
-            "out the model among GPUs, launch with --use_fsdp --fsdp_version 2 in place of --use_deepspeed"
+            "DeepSpeed brings optimizers and checkpoints of its own, which the training loop does not use; to shard "
+            "the model among GPUs, launch with --use_fsdp --fsdp_version 2 in place of --use_deepspeed"
         )
     return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=PATIENCE)

@@ -1,4 +1,4 @@
-r"""FSDP: processes that share out the model itself, each holding a part of every parameter.
+r"""FSDP: a model sharded among processes, each of which holds a part of every parameter.
 
 Launched with, for example,
 
@@ -27,60 +27,58 @@ from torch.optim.lr_scheduler import LRScheduler
 
 
 def is_sharded(accelerator: Accelerator) -> bool:
-    """Whether the processes share out the model's parameters.
+    """Whether the processes shard the model's parameters among them.
 
     Raises:
-        ValueError: they were launched to share it out in a way that the training loop does not know.
+        ValueError: they were launched to shard it in a way that the training loop does not know.
     """
     if not parse_flag_from_env("ACCELERATE_USE_FSDP"):
         return False
     if accelerator.distributed_type != DistributedType.FSDP:
         raise ValueError(
-            "FSDP shares out a model among several GPUs, and here accelerate found none or was told of one process; "
+            "FSDP shards a model among several GPUs, and here accelerate found none or was told of one process; "
             "launch without --use_fsdp"
         )
     if not accelerator.is_fsdp2:
-        raise ValueError(
-            "this loop shares out a model by FSDP's second version; launch with --fsdp_version 2"
-        )
+        raise ValueError("this loop shards a model by FSDP's second version; launch with --fsdp_version 2")
     return True
 
 
-def to_share_out(model: nn.Module, sharded: bool) -> nn.Module:
+def to_shard(model: nn.Module, sharded: bool) -> nn.Module:
     """What trains in a model's place: itself, or a copy, since FSDP leaves no whole model behind."""
     return copy.deepcopy(model) if sharded else model
 
 
 @torch.no_grad()
-def gather(shared: nn.Module, model: nn.Module) -> None:
-    """Take over the weights of a model that was shared out, in every process and one parameter at a time.
+def gather(sharded: nn.Module, model: nn.Module) -> None:
+    """Take over the weights of a model that was sharded, in every process and one parameter at a time.
 
     Args:
-        shared: copy of the model, trained.
+        sharded: copy of the model, trained.
         model: whole; nothing changes where both are the same.
     """
-    if shared is model:
+    if sharded is model:
         return
     own = dict(model.named_parameters())
-    for name, parameter in shared.named_parameters():
+    for name, parameter in sharded.named_parameters():
         whole = parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
         own[name].copy_(whole)
 
 
-def save_shared(
+def save_sharded(
     folder: Path, model: nn.Module, optimizers: Sequence[Optimizer], schedulers: Sequence[LRScheduler]
 ) -> None:
-    """Write a checkpoint of a model that is shared out; every process writes its part.
+    """Write a checkpoint of a sharded model; every process writes its part.
 
     accelerate's own takes a model for every optimizer, and Muon and AdamW share one.
     """
     checkpoint.save(_state(model, optimizers, schedulers), checkpoint_id=folder)
 
 
-def load_shared(
+def load_sharded(
     folder: Path, model: nn.Module, optimizers: Sequence[Optimizer], schedulers: Sequence[LRScheduler]
 ) -> None:
-    """Go on from what `save_shared` wrote."""
+    """Go on from what `save_sharded` wrote."""
     state = _state(model, optimizers, schedulers)
     checkpoint.load(state, checkpoint_id=folder)
     set_state_dict(model, optimizers, model_state_dict=state["model"], optim_state_dict=state["optimizers"])
